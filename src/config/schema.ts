@@ -1,0 +1,219 @@
+// The single source of the configuration: types, defaults, checks of each value, JSON Schema and reference page.
+// Not the place for rules between keys (lint.ts) nor for reading files (load.ts).
+
+import { BlockList } from 'node:net';
+import { z } from 'zod';
+import { DURATION_PATTERN, readDuration, readHostPort, type Reading } from './units.ts';
+
+function reading<T>(context: z.RefinementCtx, result: Reading<T>): T {
+  if (result.ok) return result.value;
+  context.addIssue({ code: 'custom', message: result.reason });
+  return z.NEVER;
+}
+
+/** A duration in the file; milliseconds in the program. */
+const duration = () =>
+  z
+    .union([z.literal(0), z.string().meta({ pattern: DURATION_PATTERN })], { error: 'expected a duration such as 250ms, 2s, 5m or 0' })
+    .transform((text, context) => reading(context, readDuration(text)));
+
+const positiveDuration = () => duration().refine(ms => ms > 0, { error: 'must be longer than 0' });
+
+const address = (allowZero = false) =>
+  z
+    .string({ error: 'expected host:port' })
+    .transform((text, context) => reading(context, readHostPort(text, allowZero)));
+
+const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/, {
+  error: 'a name starts with a letter or digit and holds up to 63 letters, digits, "_", "." and "-"',
+});
+
+const cidr = z.string().refine(isCidr, { error: 'expected an address or a network such as 10.0.0.0/8 or ::1' });
+
+function isCidr(text: string): boolean {
+  try {
+    addToBlockList(new BlockList(), text);
+    return true;
+  } catch {
+    return false; // BlockList throws on anything that is no address; the refinement says so by key
+  }
+}
+
+/** Adds `10.0.0.0/8`, `::1` or `127.0.0.1` to a list; throws on anything else. */
+export function addToBlockList(list: BlockList, text: string): void {
+  const [base = '', prefix] = text.split('/', 2);
+  const family = base.includes(':') ? 'ipv6' : 'ipv4';
+  if (prefix === undefined) list.addAddress(base, family);
+  else if (/^\d{1,3}$/.test(prefix)) list.addSubnet(base, Number(prefix), family);
+  else throw new RangeError(`not a prefix length: ${prefix}`);
+}
+
+const admin = z
+  .strictObject({
+    bind: address(true).prefault('127.0.0.1:9101').meta({
+      description: 'Where /metrics, /livez, /readyz and /api/v1 are served. Loopback unless you say otherwise.',
+    }),
+  })
+  .prefault({})
+  .meta({ description: 'The admin HTTP server.' });
+
+const log = z
+  .strictObject({
+    level: z
+      .enum(['debug', 'info', 'warn', 'error'])
+      .default('info')
+      .meta({ description: 'The least severe lines that are written (JSON, on stderr).' }),
+  })
+  .prefault({})
+  .meta({ description: 'Logging.' });
+
+const frontend = z
+  .strictObject({
+    bind: address(true).meta({ description: 'The address and port that applications connect to.' }),
+    backend: name.meta({ description: 'The backend that serves this port.' }),
+    route: z.enum(['primary', 'replica', 'replica-or-primary', 'any']).default('primary').meta({
+      description:
+        'Which servers serve this port: `primary` (the one that takes writes), `replica`, `replica-or-primary` (the primary when no replica is left), `any` (all that are up).',
+    }),
+    balance: z.enum(['roundrobin', 'leastconn', 'random', 'source', 'first']).default('leastconn').meta({
+      description:
+        'How one of several servers is chosen: in turn, fewest sessions, better of two random ones, by client address, or the first in file order.',
+    }),
+    max_lag: positiveDuration().optional().meta({
+      description: 'Replicas further behind than this, or that do not replicate, get no new sessions.',
+    }),
+    hold: duration().prefault('30s').meta({
+      description: 'How long a new client may wait for a server before it is refused in its own protocol. 0 refuses at once.',
+    }),
+    hold_max: z.int().min(0).max(100_000).default(1000).meta({ description: 'How many clients may wait at once.' }),
+    max_connections: z.int().min(1).max(1_000_000).default(1000).meta({
+      description: 'Client connections at once, waiting ones included; further ones are refused in their own protocol.',
+    }),
+    allow: z.array(cidr).optional().meta({
+      description: 'Networks whose clients may connect; others are closed at once. Left out: everybody.',
+    }),
+    connect_timeout: positiveDuration().prefault('2s').meta({
+      description: 'How long a connection to a server may take before the next candidate is tried.',
+    }),
+    idle_timeout: duration().prefault(0).meta({
+      description: 'Sessions without a byte in either direction for this long are closed. 0: never; TCP keepalive is always on.',
+    }),
+  })
+  .transform(f => ({
+    bind: f.bind,
+    backend: f.backend,
+    route: f.route,
+    balance: f.balance,
+    maxLagMs: f.max_lag ?? null,
+    holdMs: f.hold,
+    holdMax: f.hold_max,
+    maxConnections: f.max_connections,
+    allow: f.allow ?? null,
+    connectTimeoutMs: f.connect_timeout,
+    idleTimeoutMs: f.idle_timeout,
+  }));
+
+const tls = z
+  .strictObject({
+    mode: z.enum(['disable', 'prefer', 'require', 'verify-ca', 'verify-full']).default('prefer').meta({
+      description: 'As in libpq: `prefer` takes TLS where the server offers it, `verify-full` checks chain and name.',
+    }),
+    ca_file: z.string().min(1).optional().meta({ description: 'PEM file of the authorities to trust, for `verify-ca` and `verify-full`.' }),
+    server_name: z.string().min(1).optional().meta({ description: 'The name the certificate must carry, when it is not the host of the address.' }),
+  })
+  .prefault({})
+  .transform(t => ({ mode: t.mode, caFile: t.ca_file ?? null, serverName: t.server_name ?? null }))
+  .meta({ description: 'TLS of the probe session. Client sessions pass through untouched.' });
+
+const check = z
+  .strictObject({
+    user: z.string().min(1).max(63).meta({ description: 'The database user that probes; needs no privilege but to connect (`pg_monitor` shows more).' }),
+    password: z.string().optional().meta({ description: 'Its password; take it from `${ENV}` or `${file:/path}`.' }),
+    database: z.string().min(1).max(63).default('postgres').meta({ description: 'The database to ask in.' }),
+    tls,
+    interval: positiveDuration().prefault('1s').meta({ description: 'Between two probes while all is well.' }),
+    fast_interval: positiveDuration().prefault('50ms').meta({
+      description: 'Between two probes while anything is in doubt, or there is no primary.',
+    }),
+    promotion_interval: positiveDuration().prefault('10ms').meta({
+      description: 'Between two probes of a healthy replica while there is no primary: it may be the next one.',
+    }),
+    reconnect_interval: duration().prefault('10s').meta({
+      description: 'How often the probe session is replaced by a fresh connection, which shows a server that serves open sessions but no new ones. 0: never.',
+    }),
+    timeout: positiveDuration().prefault('1s').meta({ description: 'How long one probe may take.' }),
+    rise: z.int().min(1).max(100).default(1).meta({ description: 'Good probes in a row before a down server is up.' }),
+    fall: z.int().min(1).max(100).default(2).meta({ description: 'Failed probes in a row before an up server is down.' }),
+  })
+  .transform(c => ({
+    user: c.user,
+    password: c.password ?? null,
+    database: c.database,
+    tls: c.tls,
+    intervalMs: c.interval,
+    fastIntervalMs: c.fast_interval,
+    promotionIntervalMs: c.promotion_interval,
+    reconnectIntervalMs: c.reconnect_interval,
+    timeoutMs: c.timeout,
+    rise: c.rise,
+    fall: c.fall,
+  }));
+
+const server = z
+  .union([
+    z.string(),
+    z.strictObject({ address: z.string().meta({ description: 'host:port of the server.' }) }),
+  ], { error: 'expected host:port, or { address: host:port }' })
+  .transform((value, context) => ({
+    address: reading(context, readHostPort(typeof value === 'string' ? value : value.address)),
+  }));
+
+const backend = z
+  .strictObject({
+    protocol: z.enum(['postgres']).meta({ description: 'What the servers speak.' }),
+    check: check.meta({ description: 'How the servers are probed.' }),
+    multiple_writers: z.enum(['newest', 'keep', 'block', 'ordered']).default('newest').meta({
+      description:
+        'What happens while several servers claim to be writable: the one with the newest timeline (else the present one, else hold), the present one (else hold), nobody, or the first in file order that is writable (the present one stays).',
+    }),
+    servers: z.record(name, server).refine(s => Object.keys(s).length > 0, { error: 'a backend needs at least one server' }).meta({
+      description: 'The members by name: `name: host:port` or `name: { address: host:port }`.',
+    }),
+  })
+  .transform(b => ({
+    protocol: b.protocol,
+    check: b.check,
+    multipleWriters: b.multiple_writers,
+    servers: b.servers,
+  }));
+
+export const configSchema = z
+  .strictObject({
+    admin,
+    log,
+    drain_timeout: duration().prefault('30s').meta({
+      description: 'After SIGTERM: how long open sessions may go on before they are closed.',
+    }),
+    frontends: z.record(name, frontend).refine(f => Object.keys(f).length > 0, { error: 'at least one frontend is needed' }).meta({
+      description: 'The ports that applications connect to, by name.',
+    }),
+    backends: z.record(name, backend).refine(b => Object.keys(b).length > 0, { error: 'at least one backend is needed' }).meta({
+      description: 'The replicated services, by name.',
+    }),
+  })
+  .transform(c => ({
+    admin: c.admin,
+    log: c.log,
+    drainTimeoutMs: c.drain_timeout,
+    frontends: c.frontends,
+    backends: c.backends,
+  }));
+
+export type Config = z.output<typeof configSchema>;
+export type FrontendConfig = Config['frontends'][string];
+export type BackendConfig = Config['backends'][string];
+export type CheckConfig = BackendConfig['check'];
+export type TlsConfig = CheckConfig['tls'];
+export type Route = FrontendConfig['route'];
+export type Balance = FrontendConfig['balance'];
+export type MultipleWriters = BackendConfig['multipleWriters'];

@@ -1,0 +1,30 @@
+// Every bound on what a stranger can make us hold, in one place, with the reason for its size.
+// Not the limits an operator sets: those are in the config.
+
+/** A backend frame on a probe session: our answers take a few hundred bytes, an ErrorResponse with a long query a few KiB. */
+export const PROBE_FRAME_MAX_BYTES = 64 * 1024;
+
+/** PostgreSQL's own MAX_STARTUP_PACKET_LENGTH (src/include/libpq/pqcomm.h). */
+export const POSTGRES_STARTUP_MAX_BYTES = 10_000;
+
+/** What one held client may send before we stop reading it; a PostgreSQL client sends one startup packet and waits. */
+export const HELD_CLIENT_MAX_BYTES = 16 * 1024;
+
+/** How long a new client may take to send its first bytes, and a refused one to take its answer. */
+export const FIRST_BYTES_TIMEOUT_MS = 10_000;
+
+/** Refused clients that still wait for their answer, per frontend; beyond it they are closed without one. */
+export const REFUSALS_MAX = 256;
+
+/** Text of a foreign error that we keep and show: a server can make its messages as long as it likes. */
+export const DETAIL_MAX_CHARS = 300;
+
+/** Incidents kept in memory, the oldest dropped first. */
+export const INCIDENTS_MAX = 100;
+
+/** Lines in one incident's timeline; a flapping server must not fill memory. */
+export const INCIDENT_EVENTS_MAX = 200;
+
+export function truncate(text: string, maxChars: number = DETAIL_MAX_CHARS): string {
+  return text.length <= maxChars ? text : `${text.slice(0, maxChars - 1)}…`;
+}

@@ -1,0 +1,78 @@
+// What a probe found: the taxonomy of results by layer, and the facts a server told of itself.
+// Not health (that is the reducer in state.ts) and not a decision (topology/elect.ts). Read by everything downstream.
+
+import { type MonotonicMs } from '../core/clock.ts';
+
+/**
+ * Codes by layer, in HAProxy's manner: L4 the connection, L6 TLS, L7 the protocol.
+ * `outcome` says what a code counts as: `fail` counts towards `fall`; `inconclusive` proves neither life nor death
+ * of the service (safety rule 7: busy isn't dead) and moves no counter, but no new client is sent there meanwhile.
+ */
+export const checkCodes = {
+  L7OK: { outcome: 'pass', means: 'the server answered and told its role' },
+  L4CON: { outcome: 'fail', means: 'the connection was refused or the host is unreachable' },
+  L4TOUT: { outcome: 'fail', means: 'the connection was not established in time' },
+  L4LOST: { outcome: 'fail', means: 'an established probe session was closed or reset by the server' },
+  L4DNS: { outcome: 'fail', means: 'the server name could not be resolved' },
+  L4SYS: { outcome: 'inconclusive', means: 'this machine could not open a socket (descriptors, ports, memory)' },
+  L6TOUT: { outcome: 'fail', means: 'the TLS handshake was not finished in time' },
+  L6RSP: { outcome: 'inconclusive', means: 'TLS failed: refused, or a certificate that does not verify' },
+  L7TOUT: { outcome: 'fail', means: 'the server accepted the connection but did not answer in time' },
+  L7HUNG: { outcome: 'fail', means: 'an open session still answers, but new connections are not served' },
+  L7RSP: { outcome: 'fail', means: 'the answer is not of this protocol' },
+  L7BUSY: { outcome: 'inconclusive', means: 'no free connection slot (PostgreSQL 53300)' },
+  L7START: { outcome: 'inconclusive', means: 'starting up, shutting down or in crash recovery (PostgreSQL 57P03)' },
+  L7AUTH: { outcome: 'inconclusive', means: 'the probe user was not let in' },
+  L7DB: { outcome: 'inconclusive', means: 'the database to ask in does not exist' },
+  L7STS: { outcome: 'inconclusive', means: 'the server answered the question with an error' },
+} as const;
+
+export type CheckCode = keyof typeof checkCodes;
+export type Outcome = 'pass' | 'fail' | 'inconclusive';
+export type Role = 'primary' | 'replica' | 'unknown';
+
+/** What a server says of itself. `null` where it can't say: never a made-up zero. */
+export interface ServerFacts {
+  readonly role: Role;
+  /** Takes writes from an ordinary session right now. */
+  readonly writable: boolean;
+  /** Server version as the server writes it, such as `15.18`. */
+  readonly version: string | null;
+  /** Identity of the data set (PostgreSQL system identifier): differs between unrelated clusters. */
+  readonly systemId: string | null;
+  /** PostgreSQL timeline: grows by one at each promotion. */
+  readonly timeline: number | null;
+  /** Write position (primary) or replay position (replica) as the server writes it, such as `0/3000148`. */
+  readonly position: string | null;
+  /** How far a replica is behind, in seconds; 0 when it has replayed all it received, `null` on a primary or when it doesn't replicate. */
+  readonly lagSeconds: number | null;
+  /** A replica that receives from an upstream now; `null` on a primary. */
+  readonly replicating: boolean | null;
+  /** Whom a replica follows, `host:port` as the replica names it. */
+  readonly upstream: string | null;
+}
+
+interface ResultBase {
+  /** When the answer (or its absence) was known. */
+  readonly at: MonotonicMs;
+  /** The same moment for people: milliseconds since the epoch. */
+  readonly wallAt: number;
+  readonly durationMs: number;
+  /** One sentence for people: the server's own words where there are any. Never a secret. */
+  readonly detail: string;
+}
+
+export type FailureCode = Exclude<CheckCode, 'L7OK'>;
+
+export type ProbeResult =
+  | (ResultBase & { readonly code: 'L7OK'; readonly facts: ServerFacts })
+  | (ResultBase & { readonly code: FailureCode });
+
+export function outcomeOf(result: ProbeResult): Outcome {
+  return checkCodes[result.code].outcome;
+}
+
+/** The facts of a result, or `null` when it has none. */
+export function factsOf(result: ProbeResult | null): ServerFacts | null {
+  return result?.code === 'L7OK' ? result.facts : null;
+}

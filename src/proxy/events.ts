@@ -1,0 +1,89 @@
+// What the proxy tells the rest: one observer, called at each step of a client connection. app wires it to metrics,
+// log and incidents. The proxy itself knows none of them.
+
+import { type Address } from '../topology/model.ts';
+
+/** Why a client was turned away before it had a server. */
+export const rejectReasons = {
+  'not-allowed': 'the client address is not in the allow list',
+  'max-connections': 'the frontend holds max_connections clients',
+  'hold-full': 'hold_max clients are waiting already',
+  'hold-timeout': 'no server became available within hold',
+  'no-server': 'no server is available and hold is 0',
+  'first-bytes-timeout': 'the client sent nothing, or only a part of its first message',
+  'bad-first-bytes': 'the first bytes are not of the frontend’s protocol',
+  'connect-failed': 'every candidate server refused or timed out',
+  descriptors: 'the process is out of file descriptors',
+  shutdown: 'Pointsman is shutting down',
+} as const;
+export type RejectReason = keyof typeof rejectReasons;
+
+/** Why a session (client and server joined) ended. */
+export const closeReasons = {
+  client: 'the client closed first',
+  server: 'the server closed first',
+  'client-reset': 'the client connection was reset',
+  'server-reset': 'the server connection was reset',
+  demotion: 'the server is no longer the primary',
+  'server-down': 'the server was marked down',
+  idle: 'no byte in either direction for idle_timeout',
+  shutdown: 'Pointsman is shutting down',
+} as const;
+export type CloseReason = keyof typeof closeReasons;
+
+/** Why a connection to a server could not be made. */
+export const connectErrors = {
+  refused: 'refused',
+  timeout: 'not established within connect_timeout',
+  unreachable: 'no route, or the name does not resolve',
+  local: 'this machine had no socket, port or memory for it',
+  other: 'anything else',
+} as const;
+export type ConnectError = keyof typeof connectErrors;
+
+/** How a wait for a server ended. */
+export type HoldOutcome = 'served' | 'left' | 'expired' | 'closed';
+
+export interface SessionEnd {
+  readonly frontend: string;
+  readonly backend: string;
+  readonly server: string;
+  readonly client: Address;
+  readonly reason: CloseReason;
+  /** Client to server, and server to client. */
+  readonly bytesUp: number;
+  readonly bytesDown: number;
+  /** From accept to the end; of it waiting for a server; and connecting to one. */
+  readonly totalMs: number;
+  readonly heldMs: number;
+  readonly connectMs: number;
+}
+
+export interface ProxyObserver {
+  accepted(frontend: string): void;
+  rejected(frontend: string, reason: RejectReason, client: Address): void;
+  held(frontend: string): void;
+  /** `backend` so that an incident can count whom it made wait. */
+  holdEnded(frontend: string, backend: string, waitedMs: number, outcome: HoldOutcome): void;
+  connectFailed(backend: string, server: string, error: ConnectError, detail: string): void;
+  connected(backend: string, server: string, connectMs: number): void;
+  sessionEnded(end: SessionEnd): void;
+  /** Sessions to one server closed together, because of a demotion or mark-down. */
+  sessionsClosed(backend: string, server: string, reason: CloseReason, count: number): void;
+  acceptError(frontend: string, code: string, detail: string): void;
+}
+
+/** What runs now, for metrics and the API: read, never kept. */
+export interface FrontendGauge {
+  readonly name: string;
+  readonly bind: Address;
+  readonly backend: string;
+  readonly route: string;
+  /** Client connections of any state, those joined to a server, and those waiting for one. */
+  readonly connections: number;
+  readonly sessions: number;
+  readonly held: number;
+  /** Since start, open sessions included. */
+  readonly bytesUp: number;
+  readonly bytesDown: number;
+}

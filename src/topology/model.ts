@@ -1,0 +1,44 @@
+// The shapes of the one source of truth: frozen views of servers and backends, replaced as a whole on any change.
+// No behaviour here. Made by topology.ts; read by the proxy, the metrics and the API.
+
+import { type MonotonicMs } from '../core/clock.ts';
+import { type HealthState } from '../health/state.ts';
+import { type ProbeResult } from '../health/result.ts';
+
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface ServerView {
+  readonly name: string;
+  readonly address: Address;
+  readonly health: HealthState;
+  /** The newest probe result, whatever its outcome; `null` before the first. */
+  readonly result: ProbeResult | null;
+  /** The newest result that carried facts: what the server last said of itself, for people and for evidence. */
+  readonly lastAnswer: Extract<ProbeResult, { code: 'L7OK' }> | null;
+}
+
+export interface BackendView {
+  readonly name: string;
+  readonly protocol: 'postgres';
+  readonly servers: readonly ServerView[];
+  /** The elected primary. It stays elected through a doubt (a missed probe), so ask `acceptsWrites` before routing. */
+  readonly primary: string | null;
+  /** Grows by one at every change of `primary`; never falls. */
+  readonly epoch: number;
+  /** Several servers claim to be writable. */
+  readonly splitBrain: boolean;
+  /** Why the primary is what it is, in sentences for people. */
+  readonly reasons: readonly string[];
+  /** A result older than this proves nothing (safety rule 1). */
+  readonly freshnessMs: number;
+}
+
+/** What changed, with the view after it; published in the order of happening. */
+export interface BackendChange {
+  readonly before: BackendView;
+  readonly after: BackendView;
+  readonly at: MonotonicMs;
+}
