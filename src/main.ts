@@ -1,2 +1,6 @@
 #!/usr/bin/env node
-export {};
+// The bin entry: arguments in, exit code out. No logic.
+
+import { main } from './cli/cli.ts';
+
+process.exitCode = await main(process.argv.slice(2));

@@ -1,5 +1,5 @@
 // The shapes of the one source of truth: frozen views of servers and backends, replaced as a whole on any change.
-// No behaviour here. Made by topology.ts; read by the proxy, the metrics and the API.
+// No decisions here. Made by topology.ts; read by the proxy, the metrics and the API.
 
 import { type MonotonicMs } from '../core/clock.ts';
 import { type HealthState } from '../health/state.ts';
@@ -41,4 +41,14 @@ export interface BackendChange {
   readonly before: BackendView;
   readonly after: BackendView;
   readonly at: MonotonicMs;
+}
+
+/** Whether a result is young enough to be evidence (safety rule 1). */
+export function isFresh(result: ProbeResult | null, now: MonotonicMs, freshnessMs: number): boolean {
+  return result !== null && now - result.at <= freshnessMs;
+}
+
+/** `host:port`, with IPv6 in brackets. */
+export function formatAddress({ host, port }: Address): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }

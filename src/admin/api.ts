@@ -1,0 +1,108 @@
+// The JSON that the admin API returns: the contract's names, made from the views. Pure; no HTTP here.
+
+import { type Clock } from '../core/clock.ts';
+import { factsOf } from '../health/result.ts';
+import { type FrontendGauge } from '../proxy/events.ts';
+import { type Incident } from '../topology/incidents.ts';
+import { formatAddress, isFresh, type BackendView, type ServerView } from '../topology/model.ts';
+
+export interface StateSource {
+  readonly version: string;
+  readonly startedAt: string;
+  readonly clock: Clock;
+  views(): readonly BackendView[];
+  frontends(): readonly FrontendGauge[];
+  sessionsOf(backend: string, server: string): number;
+}
+
+export type StateJson = ReturnType<typeof stateJson>;
+
+export function stateJson(source: StateSource) {
+  const now = source.clock.now();
+  return {
+    version: source.version,
+    started_at: source.startedAt,
+    backends: source.views().map(view => ({
+      name: view.name,
+      protocol: view.protocol,
+      primary: view.primary,
+      epoch: view.epoch,
+      split_brain: view.splitBrain,
+      reasons: view.reasons,
+      servers: view.servers.map(server => serverJson(server, view, now, source.sessionsOf(view.name, server.name))),
+    })),
+    frontends: source.frontends().map(({ name, bind, backend, route, connections, sessions, held }) => ({
+      name,
+      bind: formatAddress(bind),
+      backend,
+      route,
+      connections,
+      sessions,
+      held,
+    })),
+  };
+}
+
+/** Role, writability and lag are of the newest probe only; position and timeline of the newest that told them. */
+function serverJson(server: ServerView, view: BackendView, now: number, sessions: number) {
+  const { name, address, health, result, lastAnswer } = server;
+  const facts = factsOf(result);
+  const last = lastAnswer?.facts;
+  return {
+    name,
+    address: formatAddress(address),
+    health: health.kind,
+    role: facts?.role ?? 'unknown',
+    writable: facts?.writable ?? false,
+    fresh: isFresh(result, now, view.freshnessMs),
+    admin: 'ready',
+    lag_seconds: facts?.lagSeconds ?? null,
+    replicating: facts?.replicating ?? null,
+    upstream: facts?.upstream ?? null,
+    position: last?.position ?? null,
+    timeline: last?.timeline ?? null,
+    system_id: last?.systemId ?? null,
+    version: last?.version ?? null,
+    last_check: result && {
+      at: new Date(result.wallAt).toISOString(),
+      duration_ms: round(result.durationMs),
+      code: result.code,
+      detail: result.detail,
+    },
+    sessions,
+  };
+}
+
+export function incidentJson(incident: Incident) {
+  const { firstSign, held } = incident;
+  return {
+    id: incident.id,
+    backend: incident.backend,
+    outcome: incident.outcome,
+    epoch: incident.epoch,
+    started_at: new Date(firstSign.wallAt).toISOString(),
+    first_sign: { server: firstSign.server, code: firstSign.code, detail: firstSign.detail },
+    old_primary: incident.oldPrimary,
+    new_primary: incident.newPrimary,
+    detected_ms: incident.detectedMs,
+    duration_ms: incident.durationMs,
+    sessions_closed: incident.sessionsClosed,
+    clients_held: { count: held.count, served: held.served, max_wait_ms: held.maxWaitMs },
+    evidence: incident.evidence.map(({ server, health, code, detail, ageMs, facts }) => ({
+      server,
+      health,
+      code,
+      detail,
+      age_ms: ageMs,
+      role: facts?.role ?? 'unknown',
+      writable: facts?.writable ?? false,
+      timeline: facts?.timeline ?? null,
+      position: facts?.position ?? null,
+      system_id: facts?.systemId ?? null,
+      upstream: facts?.upstream ?? null,
+    })),
+    events: incident.events.map(({ offsetMs, text }) => ({ offset_ms: offsetMs, text })),
+  };
+}
+
+const round = (ms: number): number => Math.round(ms * 1000) / 1000;

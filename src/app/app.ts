@@ -1,0 +1,115 @@
+// The composition root: builds topology, monitors, proxy, metrics and admin server, joins them, starts and ends them.
+// No logic of its own but the order of things.
+
+import { adminRoutes } from '../admin/routes.ts';
+import { startAdminServer, type AdminServer } from '../admin/server.ts';
+import { type Config } from '../config/schema.ts';
+import { type Clock } from '../core/clock.ts';
+import { type Logger } from '../core/logger.ts';
+import { type Random } from '../core/random.ts';
+import { createGauges } from '../metrics/gauges.ts';
+import { createMetrics } from '../metrics/metrics.ts';
+import { incidentMetrics, topologyMetrics } from '../metrics/observers.ts';
+import { createProxy } from '../proxy/proxy.ts';
+import { describeChange } from '../topology/describe.ts';
+import { IncidentRecorder, type Incident } from '../topology/incidents.ts';
+import { formatAddress, type Address, type BackendChange } from '../topology/model.ts';
+import { Topology } from '../topology/topology.ts';
+import { backendSpecs, createMonitors } from './monitors.ts';
+import { createProxyObserver } from './proxy-observer.ts';
+
+export interface AppDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly version: string;
+  readonly node: string;
+}
+
+export interface App {
+  readonly admin: Address;
+  /** Bound addresses by frontend name (they differ from the config where it says port 0). */
+  readonly frontends: ReadonlyMap<string, Address>;
+  readonly topology: Topology;
+  readonly incidents: IncidentRecorder;
+  /** Stops accepting, lets sessions end until the deadline, closes the rest, then everything else. */
+  drain(deadlineMs: number): Promise<void>;
+  /** Ends everything now. */
+  close(): Promise<void>;
+}
+
+/** Opens every socket or none: a failed bind closes what was opened and throws BIND_FAILED. */
+export async function startApp(config: Config, { clock, random, log, version, node }: AppDeps): Promise<App> {
+  const topology = new Topology(backendSpecs(config), clock);
+  const incidents = new IncidentRecorder(clock);
+  const metrics = createMetrics({ version, node });
+  // The order is the contract: the incident is on record before the proxy closes sessions and counts them into it.
+  topology.changes.subscribe(change => incidents.observe(change));
+  const observer = createProxyObserver(metrics, incidents, log);
+  const proxy = createProxy({ config, topology, clock, random, observer });
+  const sessionsOf = (backend: string, server: string) => proxy.sessionsOf(backend, server);
+  const live = { views: () => topology.views(), frontends: () => proxy.frontends(), sessionsOf };
+  const gauges = createGauges(metrics, live, clock);
+  topology.changes.subscribe(change => gauges.observe(change));
+  topology.changes.subscribe(topologyMetrics(metrics));
+  topology.changes.subscribe(change => logChange(log, change));
+  incidents.ended.subscribe(incidentMetrics(metrics));
+  incidents.ended.subscribe(incident => logIncident(log, incident));
+  const monitors = createMonitors(config, topology, clock, random);
+
+  let admin: AdminServer | undefined;
+  async function close(): Promise<void> {
+    monitors.stop();
+    await proxy.close();
+    await admin?.close();
+  }
+  try {
+    const state = { ...live, version, startedAt: new Date(clock.wall()).toISOString(), clock };
+    const source = { state, metrics, refreshMetrics: () => gauges.refresh(), incidents: () => incidents.list() };
+    admin = await startAdminServer(config.admin.bind, adminRoutes(source), log);
+    await proxy.listen();
+  } catch (thrown) {
+    await close();
+    throw thrown;
+  }
+  monitors.start();
+  const frontends = new Map(proxy.frontends().map(({ name, bind }) => [name, bind]));
+  log.info(
+    {
+      version,
+      admin: formatAddress(admin.address),
+      frontends: Object.fromEntries([...frontends].map(([name, bind]) => [name, formatAddress(bind)])),
+    },
+    'pointsman runs',
+  );
+  return {
+    admin: admin.address,
+    frontends,
+    topology,
+    incidents,
+    async drain(deadlineMs) {
+      await proxy.drain(deadlineMs);
+      await close();
+    },
+    close,
+  };
+}
+
+function logChange(log: Logger, change: BackendChange): void {
+  const { before, after } = change;
+  const level = after.primary === null || after.splitBrain ? 'warn' : 'info';
+  for (const sentence of describeChange(change)) {
+    log[level]({ backend: after.name, primary: after.primary, epoch: after.epoch }, sentence);
+  }
+  if (before.epoch !== after.epoch && after.splitBrain) {
+    log.warn({ backend: after.name, reasons: after.reasons }, 'chosen among several writable servers');
+  }
+}
+
+function logIncident(log: Logger, incident: Incident): void {
+  const { id, backend, outcome, oldPrimary, newPrimary, durationMs, sessionsClosed } = incident;
+  log.warn(
+    { incident: id, backend, outcome, oldPrimary, newPrimary, durationMs, sessionsClosed },
+    'incident ended: the backend has a primary again',
+  );
+}

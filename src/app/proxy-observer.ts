@@ -1,0 +1,51 @@
+// Where the proxy's notices go: metrics, incidents and the log. One line per session end and per turned-away client.
+
+import { type Logger } from '../core/logger.ts';
+import { proxyMetrics } from '../metrics/observers.ts';
+import { type Metrics } from '../metrics/metrics.ts';
+import { closeReasons, rejectReasons, type ProxyObserver } from '../proxy/events.ts';
+import { type IncidentRecorder } from '../topology/incidents.ts';
+import { formatAddress } from '../topology/model.ts';
+
+export function createProxyObserver(metrics: Metrics, incidents: IncidentRecorder, log: Logger): ProxyObserver {
+  const count = proxyMetrics(metrics);
+  return {
+    ...count,
+    rejected(frontend, reason, client) {
+      count.rejected(frontend, reason, client);
+      log.warn({ frontend, reason, client: formatAddress(client) }, `client refused: ${rejectReasons[reason]}`);
+    },
+    held() {
+      // counted when the wait ends; the gauge is read from the proxy at scrape time
+    },
+    holdEnded(frontend, backend, waitedMs, outcome) {
+      count.holdEnded(frontend, backend, waitedMs, outcome);
+      incidents.noteHold(backend, waitedMs, outcome === 'served');
+    },
+    connectFailed(backend, server, error, detail) {
+      count.connectFailed(backend, server, error, detail);
+      log.debug({ backend, server, reason: error, detail }, 'connection to a server failed');
+    },
+    sessionEnded(end) {
+      count.sessionEnded(end);
+      const { client, totalMs, heldMs, connectMs, ...rest } = end;
+      log.info(
+        {
+          ...rest,
+          client: formatAddress(client),
+          totalMs: Math.round(totalMs),
+          heldMs: Math.round(heldMs),
+          connectMs: Math.round(connectMs * 10) / 10,
+        },
+        `session ended: ${closeReasons[end.reason]}`,
+      );
+    },
+    sessionsClosed(backend, server, reason, closed) {
+      incidents.noteSessionsClosed(backend, server, closed, closeReasons[reason]);
+      log.warn({ backend, server, reason, count: closed }, `sessions closed: ${closeReasons[reason]}`);
+    },
+    acceptError(frontend, code, detail) {
+      log.error({ frontend, code, detail }, 'a client connection could not be accepted');
+    },
+  };
+}

@@ -1,0 +1,101 @@
+// The command line: yargs knows the commands, their options and their help; each command is a module beside this one.
+// Turns a command's answer, a usage error or a crash into an exit code.
+
+import yargs from 'yargs';
+import { version } from '../app/version.ts';
+import { describeError } from '../core/errors.ts';
+import { check } from './check.ts';
+import { DEFAULT_CONFIG_FILE } from './config-file.ts';
+import { demo } from './demo/demo.ts';
+import { exitCodes, type ExitCode } from './exit-codes.ts';
+import { complain } from './output.ts';
+import { probe } from './probe.ts';
+import { run } from './run.ts';
+import { schema } from './schema.ts';
+
+const configOption = {
+  alias: 'c',
+  type: 'string',
+  default: DEFAULT_CONFIG_FILE,
+  requiresArg: true,
+  describe: 'The configuration file',
+} as const;
+
+/** Runs one command; never rejects. */
+export async function main(args: readonly string[]): Promise<ExitCode> {
+  let exit: ExitCode = exitCodes.done;
+  const answer = async (command: () => ExitCode | Promise<ExitCode>): Promise<void> => {
+    exit = await command();
+  };
+  const parser = yargs([...args])
+    .scriptName('pointsman')
+    .usage('$0 <command>\n\nA TCP proxy that always points at the primary.')
+    .command(
+      'run',
+      'Run the proxy',
+      builder =>
+        builder
+          .option('config', configOption)
+          .example('$0 run -c /etc/pointsman/pointsman.yaml', 'SIGTERM drains, a second one ends at once'),
+      argv => answer(() => run(argv.config)),
+    )
+    .command(
+      'check',
+      'Validate a configuration: every error at once, with line and column',
+      builder =>
+        builder
+          .option('config', configOption)
+          .option('live', { type: 'boolean', default: false, describe: 'Also probe each server once' })
+          .example('$0 check -c pointsman.yaml', 'exit code 1 if it is invalid')
+          .example('$0 check --live', 'and does every server answer?'),
+      argv => answer(() => check(argv.config, argv.live)),
+    )
+    .command(
+      'probe <url>',
+      'Ask one server what it is: role, writable, lag, position, version',
+      builder =>
+        builder
+          .positional('url', { type: 'string', demandOption: true, describe: 'postgres://user@host:port/database' })
+          .option('json', { type: 'boolean', default: false, describe: 'Print JSON' })
+          .option('timeout', { type: 'number', default: 5, requiresArg: true, describe: 'Seconds to wait' })
+          .check(({ timeout }) => timeout > 0 || 'timeout must be a number of seconds above 0')
+          .example('PGPASSWORD=… $0 probe postgres://probe@10.0.0.1/app', 'exit code 1 if it does not answer'),
+      argv => answer(() => probe(argv.url, argv.json, argv.timeout * 1000)),
+    )
+    .command(
+      'schema',
+      'Print the JSON Schema of the configuration',
+      builder => builder.example('$0 schema > pointsman.schema.json', 'for your editor'),
+      () => answer(schema),
+    )
+    .command(
+      'demo',
+      'Two real PostgreSQL servers, a writer, and a failover before your eyes',
+      builder => builder.example('$0 demo', 'takes under a minute, leaves nothing behind'),
+      () => answer(demo),
+    )
+    .demandCommand(1, 'Name a command.')
+    .strict()
+    .version(version)
+    .alias('help', 'h')
+    .wrap(100)
+    .exitProcess(false)
+    .fail((message, error, usage) => {
+      if (error !== undefined && message === null) throw error;
+      throw new UsageError(`${message ?? error}\n\n${usage.help()}`);
+    });
+  try {
+    await parser.parseAsync();
+    return exit;
+  } catch (thrown) {
+    if (thrown instanceof UsageError) {
+      complain(thrown.message);
+      return exitCodes.usage;
+    }
+    const { message } = describeError(thrown);
+    complain(`pointsman: internal error: ${thrown instanceof Error ? (thrown.stack ?? message) : message}`);
+    return exitCodes.internal;
+  }
+}
+
+class UsageError extends Error {}

@@ -1,0 +1,64 @@
+// `pointsman run`: load, start, and obey signals: SIGTERM and SIGINT drain, a second one or the deadline ends.
+
+import { startApp, type App } from '../app/app.ts';
+import { createLog } from '../app/log.ts';
+import { version } from '../app/version.ts';
+import { systemClock } from '../core/clock.ts';
+import { describeError, PointsmanError } from '../core/errors.ts';
+import { type Logger } from '../core/logger.ts';
+import { systemRandom } from '../core/random.ts';
+import { readConfig } from './config-file.ts';
+import { exitCodes, type ExitCode } from './exit-codes.ts';
+
+export async function run(file: string): Promise<ExitCode> {
+  process.title = 'pointsman'; // argv may name files that hold secrets
+  const config = readConfig(file);
+  if (config === null) return exitCodes.no;
+  const log = createLog(config.log.level);
+  let app: App;
+  try {
+    app = await startApp(config, {
+      clock: systemClock,
+      random: systemRandom,
+      log,
+      version,
+      node: process.version,
+    });
+  } catch (thrown) {
+    if (!(thrown instanceof PointsmanError) || thrown.code === 'INTERNAL') throw thrown;
+    log.error({ code: thrown.code }, thrown.message);
+    return exitCodes.no;
+  }
+  await untilTold(app, config.drainTimeoutMs, log);
+  log.info({}, 'pointsman ends');
+  return exitCodes.done;
+}
+
+/** Settles when a signal has been obeyed: drained, or closed at once by a second signal. */
+function untilTold(app: App, drainTimeoutMs: number, log: Logger): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let draining = false;
+    const end = (signal: NodeJS.Signals): void => {
+      if (draining) {
+        log.warn({ signal }, 'second signal: closing every session');
+        app.close().then(resolve, reject);
+        return;
+      }
+      draining = true;
+      log.info({ signal, drainTimeoutMs }, 'draining: no new clients; a second signal ends at once');
+      app.drain(drainTimeoutMs).then(resolve, reject);
+    };
+    process.on('SIGTERM', end);
+    process.on('SIGINT', end);
+    process.on('SIGHUP', () =>
+      log.warn({}, 'SIGHUP ignored: this version applies a changed configuration at its next start'),
+    );
+    const internal = (thrown: unknown): void => {
+      const { code, message } = describeError(thrown);
+      log.error({ code, stack: thrown instanceof Error ? thrown.stack : undefined }, `internal error: ${message}`);
+      process.exit(exitCodes.internal);
+    };
+    process.on('uncaughtException', internal);
+    process.on('unhandledRejection', internal);
+  });
+}

@@ -1,0 +1,99 @@
+// The effect shell around one server's probing: runs the prober on the schedule, feeds the reducer, reports each result.
+// One per server, whatever number of frontends use it; never two probes at once. Made and ended by app.
+
+import { type Clock, type MonotonicMs, type Timer } from '../core/clock.ts';
+import { describeError } from '../core/errors.ts';
+import { truncate } from '../core/limits.ts';
+import { type Random } from '../core/random.ts';
+import { type ProbeAnswer, type Prober, type ProberFactory } from './prober.ts';
+import { type ProbeResult } from './result.ts';
+import { nextDelayMs, type SchedulePolicy, type Tempo } from './schedule.ts';
+import { initialHealth, observe, type HealthPolicy, type HealthState } from './state.ts';
+
+export interface MonitorDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly prober: ProberFactory;
+  readonly policy: HealthPolicy & SchedulePolicy;
+  /** Asked before each wait: how the backend fares as a whole. */
+  readonly tempo: () => Tempo;
+  readonly report: (health: HealthState, result: ProbeResult) => void;
+}
+
+export class Monitor {
+  readonly #deps: MonitorDeps;
+  readonly #prober: Prober;
+  #health: HealthState = initialHealth;
+  #result: ProbeResult | null = null;
+  #startedAt: MonotonicMs = 0;
+  #phase: 'idle' | 'waiting' | 'probing' | 'stopped' = 'idle';
+  #timer: Timer | null = null;
+  #dueAt: MonotonicMs = 0;
+
+  constructor(deps: MonitorDeps) {
+    this.#deps = deps;
+    this.#prober = deps.prober(detail => this.#sessionLost(detail));
+  }
+
+  start(): void {
+    if (this.#phase === 'idle') this.#probe();
+  }
+
+  /** The tempo may have changed: probe earlier if the schedule now says so, never later. */
+  retune(): void {
+    if (this.#phase !== 'waiting') return;
+    const due = this.#startedAt + this.#delay();
+    if (due < this.#dueAt) this.#wait(due);
+  }
+
+  stop(): void {
+    this.#phase = 'stopped';
+    this.#timer?.cancel();
+    this.#timer = null;
+    this.#prober.close();
+  }
+
+  #probe(): void {
+    this.#phase = 'probing';
+    this.#startedAt = this.#deps.clock.now();
+    this.#prober.probe().then(
+      answer => this.#answered(answer),
+      (thrown: unknown) => this.#answered({ code: 'L7RSP', detail: `prober failed: ${describeError(thrown).message}` }),
+    );
+  }
+
+  #answered(answer: ProbeAnswer): void {
+    if (this.#phase === 'stopped') return;
+    this.#phase = 'waiting';
+    this.#record(answer, this.#deps.clock.now() - this.#startedAt);
+    this.#wait(this.#startedAt + this.#delay());
+  }
+
+  /** A lost session is a result of its own, known without asking; the question follows at once. */
+  #sessionLost(detail: string): void {
+    if (this.#phase !== 'waiting') return;
+    this.#record({ code: 'L4LOST', detail }, 0);
+    this.#timer?.cancel();
+    this.#probe();
+  }
+
+  #record(answer: ProbeAnswer, durationMs: number): void {
+    const stamped = { at: this.#deps.clock.now(), wallAt: this.#deps.clock.wall(), durationMs };
+    const result: ProbeResult = { ...answer, ...stamped, detail: truncate(answer.detail) };
+    this.#result = Object.freeze(result);
+    this.#health = observe(this.#health, result, this.#deps.policy).state;
+    this.#deps.report(this.#health, result);
+  }
+
+  #delay(): number {
+    const { policy, random, tempo } = this.#deps;
+    return nextDelayMs({ health: this.#health, result: this.#result, tempo: tempo() }, policy, random);
+  }
+
+  #wait(dueAt: MonotonicMs): void {
+    if (this.#phase !== 'waiting') return;
+    this.#timer?.cancel();
+    this.#dueAt = dueAt;
+    this.#timer = this.#deps.clock.schedule(Math.max(0, dueAt - this.#deps.clock.now()), () => this.#probe());
+  }
+}

@@ -1,0 +1,72 @@
+// The one question a probe asks, and how its row becomes facts.
+// One simple query, one row of texts; works for a role without privileges, on PostgreSQL 12 to 18, in and out of recovery.
+// Pure. Used by the prober beside it.
+
+import { type ServerFacts } from '../../result.ts';
+
+/**
+ * `pg_is_in_recovery()` is asked once and every branch follows that answer: a promotion amid the query then can't
+ * call a function that is only allowed in the other state, since recovery ends but never begins again.
+ * Names are qualified because the probe's database may hold functions of its own.
+ * - Timeline of a primary: from the name of the WAL file it writes, for `pg_control_checkpoint()` tells the old one
+ *   until the first checkpoint after a promotion.
+ * - A role without pg_monitor sees of pg_stat_wal_receiver the pid only: enough to know that it receives.
+ * - Lag is 0 when everything received is replayed: the replay timestamp of an idle primary grows old, but that is no lag.
+ */
+export const QUESTION = `select s.r,
+  pg_catalog.current_setting('transaction_read_only'),
+  pg_catalog.current_setting('default_transaction_read_only'),
+  (select c.system_identifier from pg_catalog.pg_control_system() c),
+  case when s.r
+    then coalesce(w.received_tli, (select c.timeline_id from pg_catalog.pg_control_checkpoint() c))::text
+    else pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8) end,
+  case when s.r
+    then coalesce(pg_catalog.pg_last_wal_replay_lsn(), pg_catalog.pg_last_wal_receive_lsn())
+    else pg_catalog.pg_current_wal_lsn() end,
+  w.pid is not null,
+  case when not s.r or w.pid is null then null
+    when pg_catalog.pg_last_wal_receive_lsn() <= pg_catalog.pg_last_wal_replay_lsn() then 0
+    else greatest(0, extract(epoch from
+      pg_catalog.clock_timestamp() - pg_catalog.pg_last_xact_replay_timestamp())) end,
+  w.sender_host, w.sender_port
+from (select pg_catalog.pg_is_in_recovery() as r offset 0) s
+left join pg_catalog.pg_stat_wal_receiver w on s.r`;
+
+const COLUMNS = 10;
+
+/** The facts in an answer to QUESTION, or why it is none. `version` is what the server said at login. */
+export function readFacts(row: readonly (string | null)[], version: string | null): ServerFacts | string {
+  if (row.length !== COLUMNS) return `an answer of ${row.length} columns`;
+  const [inRecovery, readOnly, defaultReadOnly, systemId, timeline, position, receives, lag, host, port] =
+    row;
+  if (!isBoolean(inRecovery) || !isSwitch(readOnly) || !isSwitch(defaultReadOnly) || !isBoolean(receives)) {
+    return 'an answer with unexpected values';
+  }
+  const replica = inRecovery === 't';
+  return {
+    role: replica ? 'replica' : 'primary',
+    writable: !replica && readOnly === 'off' && defaultReadOnly === 'off',
+    version,
+    systemId: systemId ?? null,
+    timeline: readTimeline(timeline ?? null, replica),
+    position: position ?? null,
+    lagSeconds: readNumber(lag ?? null),
+    replicating: replica ? receives === 't' : null,
+    upstream: host && port ? `${host}:${port}` : null,
+  };
+}
+
+/** Decimal from the views, hexadecimal from a WAL file name. */
+function readTimeline(text: string | null, replica: boolean): number | null {
+  if (text === null) return null;
+  const pattern = replica ? /^\d{1,10}$/ : /^[0-9A-F]{8}$/;
+  return pattern.test(text) ? Number.parseInt(text, replica ? 10 : 16) : null;
+}
+
+function readNumber(text: string | null): number | null {
+  if (text === null || !/^\d+(\.\d+)?$/.test(text)) return null;
+  return Number(text);
+}
+
+const isBoolean = (text: string | null | undefined): boolean => text === 't' || text === 'f';
+const isSwitch = (text: string | null | undefined): boolean => text === 'on' || text === 'off';

@@ -1,0 +1,126 @@
+// Opens the way to a server: TCP, and TLS the PostgreSQL way (SSLRequest first, then the handshake on the same socket).
+// Not the login, and no timeout: the prober has one for the whole probe. Used by the session beside it.
+// Formats: PostgreSQL documentation, page 55.2.10 "SSL Session Encryption".
+
+import { readFileSync } from 'node:fs';
+import { connect, isIP, type Socket } from 'node:net';
+import { checkServerIdentity, connect as connectTls, type ConnectionOptions } from 'node:tls';
+import { serialize } from 'pg-protocol';
+import { type TlsConfig } from '../../../config/schema.ts';
+import { type HostPort } from '../../../config/units.ts';
+import { describeError } from '../../../core/errors.ts';
+import { failure, socketFailure, type Failure, type Phase } from './failures.ts';
+
+const KEEPALIVE_AFTER_MS = 5000;
+const YES = 0x53;
+const NO = 0x4e;
+const ERROR_RESPONSE = 0x45;
+
+export interface TransportHandlers {
+  phase(phase: Phase): void;
+  /** The socket is ready for the login. It has no listeners any more; `early` is what the server said already. */
+  ready(socket: Socket, early: Uint8Array): void;
+  /** Called once, instead of `ready`; the socket is destroyed. */
+  failed(reason: Failure): void;
+}
+
+/** Returns the raw socket, for the caller to destroy if it gives up before `ready` or `failed`. */
+export function openTransport(address: HostPort, tls: TlsConfig, handlers: TransportHandlers): Socket {
+  let phase: Phase = isIP(address.host) === 0 ? 'resolving' : 'connecting';
+  const enter = (next: Phase): void => {
+    phase = next;
+    handlers.phase(next);
+  };
+  handlers.phase(phase);
+  const socket = connect({
+    host: address.host,
+    port: address.port,
+    noDelay: true,
+    keepAlive: true,
+    keepAliveInitialDelay: KEEPALIVE_AFTER_MS,
+  });
+  const fail = (reason: Failure): void => {
+    detach(socket);
+    socket.destroy();
+    handlers.failed(reason);
+  };
+  const handOver = (ready: Socket, early: Uint8Array): void => {
+    detach(ready);
+    handlers.ready(ready, early);
+  };
+
+  socket.once('lookup', error => {
+    if (!error) enter('connecting');
+  });
+  socket.on('error', error => fail(socketFailure(phase, error)));
+  socket.on('close', () => fail(failure('L4LOST', `the server closed the connection (${phase})`)));
+  socket.once('connect', () => {
+    enter('negotiating');
+    if (tls.mode === 'disable') handOver(socket, new Uint8Array(0));
+    else socket.write(serialize.requestSsl());
+  });
+  socket.once('data', chunk => {
+    const answer = chunk[0];
+    if (answer === ERROR_RESPONSE) {
+      handOver(socket, chunk);
+    } else if ((answer !== YES && answer !== NO) || chunk.length > 1) {
+      // Bytes that come with the answer were sent before the handshake: forged, or another protocol (CVE-2021-23222).
+      fail(failure('L7RSP', 'the answer to SSLRequest is not one of PostgreSQL'));
+    } else if (answer === YES) {
+      enter('handshaking');
+      handshake(socket, address, tls, secure => handOver(secure, new Uint8Array(0)), fail);
+    } else if (tls.mode === 'prefer') {
+      handOver(socket, new Uint8Array(0));
+    } else {
+      fail(failure('L6RSP', `the server offers no TLS, and tls.mode is ${tls.mode}`));
+    }
+  });
+  return socket;
+}
+
+function handshake(
+  socket: Socket,
+  address: HostPort,
+  tls: TlsConfig,
+  ready: (secure: Socket) => void,
+  fail: (reason: Failure) => void,
+): void {
+  detach(socket);
+  let options: ConnectionOptions;
+  try {
+    options = tlsOptions(address, tls);
+  } catch (thrown) {
+    fail(failure('L6RSP', `tls.ca_file: ${describeError(thrown).message}`));
+    return;
+  }
+  const secure = connectTls({ ...options, socket });
+  const failSecure = (reason: Failure): void => {
+    detach(secure);
+    secure.destroy();
+    fail(reason);
+  };
+  secure.once('secureConnect', () => ready(secure));
+  secure.on('error', error => failSecure(socketFailure('handshaking', error)));
+  secure.on('close', () => failSecure(failure('L4LOST', 'the server closed the connection (handshaking)')));
+}
+
+/** The file is read at every connection, so that a renewed authority needs no reload. Throws what reading throws. */
+function tlsOptions(address: HostPort, tls: TlsConfig): ConnectionOptions {
+  const name = tls.serverName ?? address.host;
+  const verify = tls.mode === 'verify-ca' || tls.mode === 'verify-full';
+  return {
+    rejectUnauthorized: verify,
+    ...(verify && tls.caFile !== null ? { ca: readFileSync(tls.caFile) } : {}),
+    ...(isIP(name) === 0 ? { servername: name } : {}),
+    checkServerIdentity: (_host, certificate) =>
+      tls.mode === 'verify-full' ? checkServerIdentity(name, certificate) : undefined,
+  };
+}
+
+function detach(socket: Socket): void {
+  for (const event of ['lookup', 'connect', 'data', 'close', 'secureConnect', 'error']) {
+    socket.removeAllListeners(event);
+  }
+  // A destroyed socket may still report an error, and one without a listener would end the process.
+  socket.on('error', () => undefined);
+}

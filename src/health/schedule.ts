@@ -1,0 +1,57 @@
+// When to ask next: a pure function from what is known to a delay. No timer here; the monitor owns that.
+// Three tempos: calm (all is well), doubt (something moves), vacant (the backend has no primary).
+
+import { type Random } from '../core/random.ts';
+import { type HealthState } from './state.ts';
+import { outcomeOf, type ProbeResult } from './result.ts';
+
+export type Tempo = 'calm' | 'doubt' | 'vacant';
+
+export interface SchedulePolicy {
+  readonly intervalMs: number;
+  readonly fastIntervalMs: number;
+  readonly promotionIntervalMs: number;
+}
+
+/** The share of `interval` by which calm probes are spread, so that many servers aren't asked in step. */
+const CALM_JITTER = 0.1;
+
+/**
+ * Milliseconds from the *start* of the last probe to the start of the next; 0 means at once.
+ *
+ * A primary is killed, then its standby promoted (interval 1s, fast 50ms, promotion 10ms):
+ *   0 ms     session lost            -> ask again at once (0)
+ *   1 ms     refused, down           -> the backend is vacant: fast (50), and its replicas: promotion (10)
+ *   640 ms   replica says writable   -> elected; the backend is calm again: interval (1000 ± 10 %)
+ *   …        dead server stays down  -> interval: a long-dead node isn't worth a fast tempo
+ */
+export function nextDelayMs(
+  state: { health: HealthState; result: ProbeResult | null; tempo: Tempo },
+  policy: SchedulePolicy,
+  random: Random,
+): number {
+  const { health, result, tempo } = state;
+  if (result === null || result.code === 'L4LOST') return 0;
+  if (tempo === 'vacant') {
+    const mayBeNext = result.code === 'L7OK' && result.facts.role === 'replica';
+    return mayBeNext ? policy.promotionIntervalMs : policy.fastIntervalMs;
+  }
+  if (tempo === 'doubt' || outcomeOf(result) === 'inconclusive' || !isSettled(health)) return policy.fastIntervalMs;
+  return policy.intervalMs * (1 + CALM_JITTER * (2 * random() - 1));
+}
+
+function isSettled(health: HealthState): boolean {
+  switch (health.kind) {
+    case 'unknown':
+      return false;
+    case 'up':
+      return health.fails === 0;
+    case 'down':
+      return health.passes === 0;
+  }
+}
+
+/** The oldest a result may be and still be evidence: one full round of a calm, slow probe, and a little slack. */
+export function freshnessBoundMs(policy: { intervalMs: number; timeoutMs: number }): number {
+  return policy.intervalMs * (1 + CALM_JITTER) + policy.timeoutMs + 250;
+}

@@ -1,0 +1,73 @@
+// Brings the gauges up to date at the moment of a scrape, from the views and the proxy's own numbers.
+// Nothing is kept between scrapes but what turns running totals into counters.
+
+import { type Clock, type MonotonicMs } from '../core/clock.ts';
+import { factsOf, type Role } from '../health/result.ts';
+import { type FrontendGauge } from '../proxy/events.ts';
+import { type BackendChange, type BackendView, type ServerView } from '../topology/model.ts';
+import { type Metrics } from './metrics.ts';
+
+export interface LiveState {
+  views(): readonly BackendView[];
+  frontends(): readonly FrontendGauge[];
+  sessionsOf(backend: string, server: string): number;
+}
+
+const roles: readonly Role[] = ['primary', 'replica', 'unknown'];
+
+export interface GaugeReader {
+  /** Call on every topology change: keeps the time without a primary exact. */
+  observe(change: BackendChange): void;
+  /** Call before each scrape. */
+  refresh(): void;
+}
+
+export function createGauges(metrics: Metrics, state: LiveState, clock: Clock): GaugeReader {
+  const bytesSeen = new Map<string, { up: number; down: number }>();
+  const vacantSince = new Map(state.views().map(view => [view.name, clock.now()]));
+  for (const { name: backend } of state.views()) metrics.backendPrimaryChanges.inc({ backend }, 0);
+
+  /** Adds the time since the last look, if there was no primary then, and looks again. */
+  function countVacancy(view: BackendView, now: MonotonicMs): void {
+    const since = vacantSince.get(view.name);
+    const seconds = since === undefined ? 0 : (now - since) / 1000;
+    metrics.backendWithoutPrimarySeconds.inc({ backend: view.name }, seconds);
+    if (view.primary === null) vacantSince.set(view.name, now);
+    else vacantSince.delete(view.name);
+  }
+
+  function refreshServer(view: BackendView, server: ServerView): void {
+    const labels = { backend: view.name, server: server.name };
+    const facts = factsOf(server.result);
+    metrics.serverUp.set(labels, server.health.kind === 'up' ? 1 : 0);
+    metrics.serverWritable.set(labels, facts?.writable === true ? 1 : 0);
+    for (const role of roles) metrics.serverRole.set({ ...labels, role }, (facts?.role ?? 'unknown') === role ? 1 : 0);
+    if (facts === null || facts.lagSeconds === null) metrics.serverLag.remove(labels);
+    else metrics.serverLag.set(labels, facts.lagSeconds);
+    metrics.serverConnectionsActive.set(labels, state.sessionsOf(view.name, server.name));
+    metrics.backendPrimary.set(labels, view.primary === server.name ? 1 : 0);
+  }
+
+  function refreshFrontend({ name: frontend, connections, held, bytesUp, bytesDown }: FrontendGauge): void {
+    const seen = bytesSeen.get(frontend) ?? { up: 0, down: 0 };
+    metrics.frontendConnectionsActive.set({ frontend }, connections);
+    metrics.frontendHeld.set({ frontend }, held);
+    metrics.frontendBytes.inc({ frontend, direction: 'in' }, Math.max(0, bytesUp - seen.up));
+    metrics.frontendBytes.inc({ frontend, direction: 'out' }, Math.max(0, bytesDown - seen.down));
+    bytesSeen.set(frontend, { up: bytesUp, down: bytesDown });
+  }
+
+  return {
+    observe: ({ before, after, at }) => {
+      if (before.primary !== after.primary) countVacancy(after, at);
+    },
+    refresh() {
+      for (const view of state.views()) {
+        countVacancy(view, clock.now());
+        metrics.backendSplitBrain.set({ backend: view.name }, view.splitBrain ? 1 : 0);
+        for (const server of view.servers) refreshServer(view, server);
+      }
+      for (const frontend of state.frontends()) refreshFrontend(frontend);
+    },
+  };
+}

@@ -1,0 +1,130 @@
+// The one door to prom-client: every metric of Pointsman is made here, with its help text and labels.
+// Counters are moved by the observers beside this file; gauges are read from the live state at scrape time.
+
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+
+const PREFIX = 'pointsman_';
+
+/** Seconds; a probe or a connect takes tenths of a millisecond to seconds. */
+const FAST_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
+/** Seconds; a hold or a failover takes tens of milliseconds to minutes. */
+const SLOW_BUCKETS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300];
+
+export type Metrics = ReturnType<typeof createMetrics>;
+
+export function createMetrics(build: { version: string; node: string }) {
+  const registry = new Registry();
+  const counter = <L extends string>(name: string, help: string, labelNames: readonly L[]) =>
+    new Counter({ name: PREFIX + name, help, labelNames, registers: [registry] });
+  const gauge = <L extends string>(name: string, help: string, labelNames: readonly L[]) =>
+    new Gauge({ name: PREFIX + name, help, labelNames, registers: [registry] });
+  const histogram = <L extends string>(name: string, help: string, labelNames: readonly L[], buckets: number[]) =>
+    new Histogram({ name: PREFIX + name, help, labelNames, buckets, registers: [registry] });
+
+  collectDefaultMetrics({ register: registry });
+  gauge('build_info', 'Constant 1; the labels tell what runs.', ['version', 'node']).set(
+    { version: build.version, node: build.node },
+    1,
+  );
+  return {
+    registry,
+    frontendConnectionsTotal: counter('frontend_connections_total', 'Client connections accepted.', ['frontend']),
+    frontendConnectionsActive: gauge(
+      'frontend_connections_active',
+      'Client connections open now, waiting ones included.',
+      ['frontend'],
+    ),
+    frontendConnectionsRejected: counter(
+      'frontend_connections_rejected_total',
+      'Client connections turned away before they had a server.',
+      ['frontend', 'reason'],
+    ),
+    frontendHeld: gauge('frontend_held', 'Clients that wait for a server now.', ['frontend']),
+    frontendHoldSeconds: histogram(
+      'frontend_hold_seconds',
+      'How long clients waited for a server, however the wait ended.',
+      ['frontend'],
+      SLOW_BUCKETS,
+    ),
+    frontendBytes: counter(
+      'frontend_bytes_total',
+      'Bytes relayed: in is from clients to servers, out the other way.',
+      ['frontend', 'direction'],
+    ),
+    serverUp: gauge('server_up', '1 while the server is up, 0 while it is down or unknown.', ['backend', 'server']),
+    serverWritable: gauge(
+      'server_writable',
+      '1 if the newest probe says that the server takes writes.',
+      ['backend', 'server'],
+    ),
+    serverRole: gauge(
+      'server_role',
+      '1 for the role that the server last told, 0 for the others.',
+      ['backend', 'server', 'role'],
+    ),
+    serverLag: gauge(
+      'server_replication_lag_seconds',
+      'How far a replica is behind; absent when it is no replica or does not replicate.',
+      ['backend', 'server'],
+    ),
+    serverConnectionsActive: gauge(
+      'server_connections_active',
+      'Client sessions joined to the server now.',
+      ['backend', 'server'],
+    ),
+    serverConnections: counter(
+      'server_connections_total',
+      'Connections made to the server for clients.',
+      ['backend', 'server'],
+    ),
+    serverConnectErrors: counter(
+      'server_connect_errors_total',
+      'Connections to the server that could not be made.',
+      ['backend', 'server', 'reason'],
+    ),
+    serverConnectSeconds: histogram(
+      'server_connect_seconds',
+      'Time to connect to the server for a client.',
+      ['backend', 'server'],
+      FAST_BUCKETS,
+    ),
+    serverCheckSeconds: histogram(
+      'server_check_seconds',
+      'Time one probe took, whatever its result.',
+      ['backend', 'server'],
+      FAST_BUCKETS,
+    ),
+    serverCheckFailures: counter(
+      'server_check_failures_total',
+      'Probes that found no role, by check code.',
+      ['backend', 'server', 'code'],
+    ),
+    backendPrimary: gauge('backend_primary', '1 for the server that is the primary now.', ['backend', 'server']),
+    backendPrimaryChanges: counter(
+      'backend_primary_changes_total',
+      'Times another server became the primary.',
+      ['backend'],
+    ),
+    backendWithoutPrimarySeconds: counter(
+      'backend_without_primary_seconds_total',
+      'Time without a primary, since the start.',
+      ['backend'],
+    ),
+    backendSplitBrain: gauge(
+      'backend_split_brain',
+      '1 while several servers claim to be writable.',
+      ['backend'],
+    ),
+    failoverSeconds: histogram(
+      'failover_seconds',
+      'From the first bad sign of a primary to the election of the next.',
+      ['backend'],
+      SLOW_BUCKETS,
+    ),
+    sessionsClosed: counter(
+      'sessions_closed_total',
+      'Sessions that ended, by reason.',
+      ['frontend', 'backend', 'server', 'reason'],
+    ),
+  };
+}

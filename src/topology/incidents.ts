@@ -1,0 +1,217 @@
+// The black box: from the first bad sign of a primary to the next election, one record of what was seen, why it was
+// decided, and whom it touched. Watches the topology and takes notes from the proxy; decides nothing. Read by the API.
+
+import { type Clock, type MonotonicMs } from '../core/clock.ts';
+import { INCIDENT_EVENTS_MAX, INCIDENTS_MAX } from '../core/limits.ts';
+import { Topic } from '../core/topic.ts';
+import { factsOf, type CheckCode, type ProbeResult, type ServerFacts } from '../health/result.ts';
+import { describeChange } from './describe.ts';
+import { type BackendChange, type BackendView, type ServerView } from './model.ts';
+
+export interface FirstSign {
+  readonly server: string;
+  readonly code: CheckCode;
+  readonly detail: string;
+  readonly wallAt: number;
+}
+
+export interface Evidence {
+  readonly server: string;
+  readonly health: string;
+  readonly code: CheckCode | null;
+  readonly detail: string;
+  readonly ageMs: number | null;
+  readonly facts: ServerFacts | null;
+}
+
+export interface IncidentEvent {
+  /** Since the first bad sign. */
+  readonly offsetMs: number;
+  readonly text: string;
+}
+
+/** `failover`: another server took over; `recovered`: the same one came back; `open`: still without a primary. */
+export type IncidentOutcome = 'open' | 'failover' | 'recovered';
+
+export interface Incident {
+  readonly id: number;
+  readonly backend: string;
+  readonly outcome: IncidentOutcome;
+  readonly firstSign: FirstSign;
+  readonly oldPrimary: string;
+  readonly newPrimary: string | null;
+  readonly epoch: number;
+  /** From the first bad sign to losing the primary, and to electing the next; `null` while that has not come. */
+  readonly detectedMs: number;
+  readonly durationMs: number | null;
+  readonly sessionsClosed: number;
+  readonly held: { readonly count: number; readonly served: number; readonly maxWaitMs: number };
+  /** What each server said at the moment of the decision. */
+  readonly evidence: readonly Evidence[];
+  readonly events: readonly IncidentEvent[];
+}
+
+type Draft = { -readonly [K in keyof Incident]: Incident[K] } & {
+  events: IncidentEvent[];
+  startedAt: MonotonicMs;
+  endedAt: MonotonicMs | null;
+};
+
+interface Suspicion {
+  readonly sign: FirstSign;
+  readonly at: MonotonicMs;
+  readonly events: IncidentEvent[];
+}
+
+export class IncidentRecorder {
+  /** Published when an incident ends with a new primary. */
+  readonly ended = new Topic<Incident>();
+  readonly #clock: Clock;
+  readonly #incidents: Draft[] = [];
+  readonly #suspicions = new Map<string, Suspicion>();
+  #lastId = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Newest first. */
+  list(): readonly Incident[] {
+    return this.#incidents
+      .map(({ startedAt: _startedAt, endedAt: _endedAt, ...incident }): Incident => ({
+        ...incident,
+        events: [...incident.events],
+      }))
+      .reverse();
+  }
+
+  observe(change: BackendChange): void {
+    this.#suspect(change);
+    if (change.before.primary !== change.after.primary) this.#primaryChanged(change);
+    this.#narrate(change);
+  }
+
+  noteSessionsClosed(backend: string, server: string, count: number, why: string): void {
+    const draft = this.#newestOf(backend);
+    if (draft === undefined || count === 0) return;
+    draft.sessionsClosed += count;
+    this.#append(draft, this.#clock.now(), `${count} sessions to ${server} closed: ${why}`);
+  }
+
+  /** A client's wait has ended; it belongs to the newest incident if it began before that one ended. */
+  noteHold(backend: string, waitedMs: number, served: boolean): void {
+    const draft = this.#newestOf(backend);
+    if (draft === undefined) return;
+    const began = this.#clock.now() - waitedMs;
+    if (draft.endedAt !== null && began > draft.endedAt) return;
+    const { count, served: servedBefore, maxWaitMs } = draft.held;
+    draft.held = {
+      count: count + 1,
+      served: servedBefore + (served ? 1 : 0),
+      maxWaitMs: Math.max(maxWaitMs, Math.round(waitedMs)),
+    };
+  }
+
+  /** Remembers the first bad sign of a primary that still holds; forgets it when the primary is seen well again. */
+  #suspect({ before, after, at }: BackendChange): void {
+    const name = before.primary;
+    const server = after.servers.find(view => view.name === name);
+    if (name === null || server?.result == null) return;
+    if (isWell(server)) this.#suspicions.delete(after.name);
+    else if (!this.#suspicions.has(after.name)) {
+      this.#suspicions.set(after.name, { sign: signOf(server.name, server.result), at, events: [] });
+    }
+  }
+
+  #primaryChanged({ before, after, at }: BackendChange): void {
+    if (before.primary !== null) this.#open(before.primary, after, at);
+    if (after.primary !== null) this.#close(after, after.primary, at);
+  }
+
+  #open(oldPrimary: string, after: BackendView, at: MonotonicMs): void {
+    const suspicion = this.#suspicions.get(after.name) ?? this.#suddenly(oldPrimary, after, at);
+    this.#suspicions.delete(after.name);
+    this.#incidents.push({
+      id: ++this.#lastId,
+      backend: after.name,
+      outcome: 'open',
+      firstSign: suspicion.sign,
+      oldPrimary,
+      newPrimary: null,
+      epoch: after.epoch,
+      detectedMs: Math.round(at - suspicion.at),
+      durationMs: null,
+      sessionsClosed: 0,
+      held: { count: 0, served: 0, maxWaitMs: 0 },
+      evidence: evidenceOf(after, at),
+      events: [...suspicion.events],
+      startedAt: suspicion.at,
+      endedAt: null,
+    });
+    if (this.#incidents.length > INCIDENTS_MAX) this.#incidents.shift();
+  }
+
+  /** The primary changed without a bad sign of the old one: another proved to be newer. */
+  #suddenly(oldPrimary: string, after: BackendView, at: MonotonicMs): Suspicion {
+    const detail = after.reasons[0] ?? 'another server was elected';
+    return { sign: { server: oldPrimary, code: 'L7OK', detail, wallAt: this.#clock.wall() }, at, events: [] };
+  }
+
+  #close(after: BackendView, newPrimary: string, at: MonotonicMs): void {
+    const draft = this.#newestOf(after.name);
+    if (draft === undefined || draft.outcome !== 'open') return;
+    draft.outcome = newPrimary === draft.oldPrimary ? 'recovered' : 'failover';
+    draft.newPrimary = newPrimary;
+    draft.epoch = after.epoch;
+    draft.durationMs = Math.round(at - draft.startedAt);
+    draft.evidence = evidenceOf(after, at);
+    draft.endedAt = at;
+    const [incident] = this.list().filter(({ id }) => id === draft.id);
+    if (incident !== undefined) this.ended.publish(incident);
+  }
+
+  /** Writes what changed, in words, into the incident that is open or still only suspected. */
+  #narrate(change: BackendChange): void {
+    const sentences = describeChange(change);
+    if (sentences.length === 0) return;
+    const draft = this.#newestOf(change.after.name);
+    const suspicion = this.#suspicions.get(change.after.name);
+    for (const text of sentences) {
+      if (draft !== undefined && (draft.endedAt === null || draft.endedAt === change.at)) {
+        this.#append(draft, change.at, text);
+      } else if (suspicion !== undefined && suspicion.events.length < INCIDENT_EVENTS_MAX) {
+        suspicion.events.push({ offsetMs: Math.round(change.at - suspicion.at), text });
+      }
+    }
+  }
+
+  #append(draft: Draft, at: MonotonicMs, text: string): void {
+    if (draft.events.length < INCIDENT_EVENTS_MAX) {
+      draft.events.push({ offsetMs: Math.round(at - draft.startedAt), text });
+    }
+  }
+
+  #newestOf(backend: string): Draft | undefined {
+    return this.#incidents.findLast(draft => draft.backend === backend);
+  }
+}
+
+function isWell(server: ServerView): boolean {
+  const facts = factsOf(server.result);
+  return facts !== null && facts.role === 'primary' && facts.writable;
+}
+
+function signOf(server: string, result: ProbeResult): FirstSign {
+  return { server, code: result.code, detail: result.detail, wallAt: result.wallAt };
+}
+
+function evidenceOf(view: BackendView, now: MonotonicMs): readonly Evidence[] {
+  return view.servers.map(({ name, health, result, lastAnswer }) => ({
+    server: name,
+    health: health.kind,
+    code: result?.code ?? null,
+    detail: result?.detail ?? 'never asked',
+    ageMs: result === null ? null : Math.round(now - result.at),
+    facts: lastAnswer?.facts ?? null,
+  }));
+}

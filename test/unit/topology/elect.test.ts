@@ -1,0 +1,231 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { elect, type Ballot, type Lineage } from '../../../src/topology/elect.ts';
+import { type ServerView } from '../../../src/topology/model.ts';
+import { down, fail, FRESHNESS_MS, pass, passReplica, server, up } from '../../support/views.ts';
+
+const SYSTEM = '7000000000000000001';
+const lineage = (timeline: number): Lineage => ({ systemId: SYSTEM, timeline });
+const inDoubt = (name: string, code: Parameters<typeof fail>[0] = 'L7TOUT') =>
+  server(name, fail(code), { kind: 'up', fails: 1 });
+
+interface Case {
+  readonly name: string;
+  readonly servers: readonly ServerView[];
+  readonly given?: Partial<Ballot>;
+  readonly primary: string | null;
+  readonly splitBrain?: boolean;
+  readonly reason?: RegExp;
+}
+
+const cases: readonly Case[] = [
+  {
+    name: 'one writable server is the primary',
+    servers: [server('pg1', pass()), server('pg2', passReplica())],
+    primary: 'pg1',
+  },
+  {
+    name: 'at start nobody is elected before every server was heard',
+    servers: [server('pg1', pass()), server('pg2', null)],
+    primary: null,
+    reason: /waiting for the first word of pg2/,
+  },
+  {
+    name: 'at start a failure below fall is not yet the word of a server',
+    servers: [server('pg1', pass()), server('pg2', fail(), { kind: 'unknown', passes: 0, fails: 1 })],
+    primary: null,
+  },
+  {
+    name: 'at start a server that is down or busy has been heard',
+    servers: [
+      server('pg1', pass()),
+      server('pg2', fail()),
+      server('pg3', fail('L7START'), { kind: 'unknown', passes: 0, fails: 0 }),
+    ],
+    primary: 'pg1',
+  },
+  {
+    name: 'the primary stays through a missed probe',
+    servers: [inDoubt('pg1'), server('pg2', passReplica())],
+    given: { current: 'pg1', lineage: lineage(1) },
+    primary: 'pg1',
+    reason: /in doubt/,
+  },
+  {
+    name: 'a busy primary stays: busy is not dead',
+    servers: [server('pg1', fail('L7BUSY'), up), server('pg2', passReplica())],
+    given: { current: 'pg1', lineage: lineage(1) },
+    primary: 'pg1',
+  },
+  {
+    name: 'a primary that is down is lost, even with nobody to follow it',
+    servers: [server('pg1', fail()), server('pg2', passReplica())],
+    given: { current: 'pg1', lineage: lineage(1) },
+    primary: null,
+    reason: /pg1 is lost/,
+  },
+  {
+    name: 'a primary that says it is read-only is demoted at the first word',
+    servers: [server('pg1', pass({ writable: false })), server('pg2', passReplica())],
+    given: { current: 'pg1', lineage: lineage(1) },
+    primary: null,
+  },
+  {
+    name: 'a promoted standby on a newer timeline is followed although the old primary is only in doubt',
+    servers: [inDoubt('pg1'), server('pg2', pass({ timeline: 2 }))],
+    given: { current: 'pg1', lineage: lineage(1) },
+    primary: 'pg2',
+    reason: /timeline 2 is newer than 1/,
+  },
+  {
+    name: 'a second writer without a newer timeline is not followed while the primary is in doubt',
+    servers: [inDoubt('pg1'), server('pg2', pass())],
+    given: { current: 'pg1', lineage: lineage(1) },
+    primary: 'pg1',
+    reason: /without evidence of a promotion/,
+  },
+  {
+    name: 'an old primary that returns on its old timeline is refused, and split brain reported',
+    servers: [server('pg1', pass({ timeline: 1 })), server('pg2', pass({ timeline: 2 }))],
+    given: { current: 'pg2', lineage: lineage(2) },
+    primary: 'pg2',
+    splitBrain: true,
+    reason: /pg1 is refused: it is writable on the old timeline 1/,
+  },
+  {
+    name: 'an old primary on its old timeline is refused even when it is the only one left',
+    servers: [server('pg1', pass({ timeline: 1 })), server('pg2', fail())],
+    given: { current: 'pg2', lineage: lineage(2) },
+    primary: null,
+    reason: /old timeline/,
+  },
+  {
+    name: 'a server of another cluster is refused',
+    servers: [server('pg1', fail()), server('pg2', pass({ systemId: '42' }))],
+    given: { current: 'pg1', lineage: lineage(1) },
+    primary: null,
+    reason: /another cluster/,
+  },
+  {
+    name: 'a primary that was replaced in place by another cluster is lost at once, not in doubt',
+    servers: [server('pg1', pass({ systemId: '42' })), server('pg2', passReplica())],
+    given: { current: 'pg1', lineage: lineage(1) },
+    primary: null,
+    reason: /another cluster/,
+  },
+  {
+    name: 'two writers at start: the newest timeline decides',
+    servers: [server('pg1', pass({ timeline: 3 })), server('pg2', pass({ timeline: 4 }))],
+    primary: 'pg2',
+    splitBrain: true,
+    reason: /newest timeline, 4/,
+  },
+  {
+    name: 'two equal writers at start: hold',
+    servers: [server('pg1', pass()), server('pg2', pass())],
+    primary: null,
+    splitBrain: true,
+    reason: /nothing tells them apart/,
+  },
+  {
+    name: 'two writers of different clusters at start: hold',
+    servers: [server('pg1', pass()), server('pg2', pass({ systemId: '42', timeline: 9 }))],
+    primary: null,
+    splitBrain: true,
+  },
+  {
+    name: 'two equal writers at start: the one that the standbys follow',
+    servers: [server('pg1', pass()), server('pg2', pass()), server('pg3', passReplica({ upstream: '10.0.0.1:5002' }))],
+    primary: 'pg2',
+    splitBrain: true,
+    reason: /standbys follow/,
+  },
+  {
+    name: 'two equal writers: stay with the present one',
+    servers: [server('pg1', pass()), server('pg2', pass())],
+    given: { current: 'pg2', lineage: lineage(1) },
+    primary: 'pg2',
+    splitBrain: true,
+  },
+  {
+    name: 'keep: the present one stays against a newer timeline',
+    servers: [server('pg1', pass()), server('pg2', pass({ timeline: 2 }))],
+    given: { policy: 'keep', current: 'pg1', lineage: lineage(1) },
+    primary: 'pg1',
+    splitBrain: true,
+  },
+  {
+    name: 'keep: several writers and none present: hold',
+    servers: [server('pg1', pass()), server('pg2', pass({ timeline: 2 }))],
+    given: { policy: 'keep' },
+    primary: null,
+    splitBrain: true,
+  },
+  {
+    name: 'block: several writers: nobody, not even the present one',
+    servers: [server('pg1', pass()), server('pg2', pass({ timeline: 2 }))],
+    given: { policy: 'block', current: 'pg1', lineage: lineage(1) },
+    primary: null,
+    splitBrain: true,
+    reason: /multiple_writers: block/,
+  },
+  {
+    name: 'ordered: the first in file order, and two writers are no split brain',
+    servers: [server('db1', pass({ timeline: null, systemId: null })), server('db2', pass({ timeline: null, systemId: null }))],
+    given: { policy: 'ordered' },
+    primary: 'db1',
+  },
+  {
+    name: 'ordered: no failback to a returned first server',
+    servers: [server('db1', pass({ timeline: null, systemId: null })), server('db2', pass({ timeline: null, systemId: null }))],
+    given: { policy: 'ordered', current: 'db2' },
+    primary: 'db2',
+  },
+  {
+    name: 'a result older than the freshness bound proves nothing',
+    servers: [server('pg1', pass({}, 0))],
+    given: { now: FRESHNESS_MS + 1 },
+    primary: null,
+  },
+  {
+    name: 'a writable answer of a server that is not yet up (rise) does not count',
+    servers: [server('pg1', pass(), { kind: 'down', passes: 1, since: 0, lastError: 'L4CON' })],
+    given: { lineage: lineage(1) },
+    primary: null,
+  },
+  {
+    name: 'the crashed primary that comes back on its own timeline is followed again',
+    servers: [server('pg1', pass({ timeline: 2 })), server('pg2', passReplica())],
+    given: { current: null, lineage: lineage(2) },
+    primary: 'pg1',
+  },
+];
+
+for (const { name, servers, given, primary, splitBrain, reason } of cases) {
+  test(`elect: ${name}`, () => {
+    const ballot: Ballot = {
+      servers,
+      current: null,
+      lineage: null,
+      policy: 'newest',
+      now: 0,
+      freshnessMs: FRESHNESS_MS,
+      ...given,
+    };
+    const election = elect(ballot);
+    assert.equal(election.primary, primary, election.reasons.join('; '));
+    assert.equal(election.splitBrain, splitBrain ?? false);
+    assert.ok(election.reasons.length > 0);
+    if (reason !== undefined) assert.match(election.reasons.join('; '), reason);
+  });
+}
+
+test('elect: the lineage follows the primary and never goes back', () => {
+  const ballot = { current: null, policy: 'newest', now: 0, freshnessMs: FRESHNESS_MS } as const;
+  const first = elect({ ...ballot, servers: [server('pg1', pass({ timeline: 5 }))], lineage: null });
+  assert.deepEqual(first.lineage, lineage(5));
+  const refused = elect({ ...ballot, servers: [server('pg1', pass({ timeline: 4 }))], lineage: first.lineage });
+  assert.deepEqual([refused.primary, refused.lineage], [null, lineage(5)]);
+  const lost = elect({ ...ballot, current: 'pg1', servers: [server('pg1', fail(), down())], lineage: first.lineage });
+  assert.deepEqual(lost.lineage, lineage(5));
+});
