@@ -1,0 +1,171 @@
+// A primary and its streaming standby, with Pointsman in front: the stage of the failover tests and of bench/failover.
+
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Client } from 'pg';
+import { CREATE_LEDGER, LedgerWriter, type WriterTarget } from '../../src/cli/demo/ledger-writer.ts';
+import { type PostgresBinaries } from '../../src/cli/demo/postgres-binaries.ts';
+import { PostgresNode } from '../../src/cli/demo/postgres-node.ts';
+import { systemClock } from '../../src/core/clock.ts';
+import { type Address } from '../../src/topology/model.ts';
+import { runPointsman, type PointsmanProcess } from './pointsman.ts';
+import { sleep, until } from './wait.ts';
+
+export const PASSWORD = 'secret of the pair';
+
+export interface Pair {
+  readonly pg1: PostgresNode;
+  readonly pg2: PostgresNode;
+  readonly pointsman: PointsmanProcess;
+  readonly port: Address;
+  /** How an application connects: through the primary port, or straight to a node. */
+  target(through?: Address): WriterTarget;
+  dispose(): Promise<void>;
+}
+
+/** pg1 primary, pg2 synchronous standby, an empty ledger, Pointsman with the frontends app-rw and app-ro. */
+export async function startPair(
+  binaries: PostgresBinaries,
+  options: { settings?: Record<string, string>; check?: object; synchronous?: boolean } = {},
+): Promise<Pair> {
+  const directory = await mkdtemp(join(tmpdir(), 'pointsman-pair-'));
+  const owned: (() => Promise<unknown>)[] = [() => rm(directory, { recursive: true, force: true })];
+  const dispose = async (): Promise<void> => {
+    for (const end of owned.splice(0).reverse()) await end();
+  };
+  try {
+    const pg1 = await PostgresNode.create({
+      name: 'pg1',
+      binaries,
+      directory: join(directory, 'pg1'),
+      password: PASSWORD,
+      settings: { max_connections: '700', ...options.settings },
+    });
+    owned.push(() => pg1.dispose());
+    const pg2 = await PostgresNode.cloneAsStandby(pg1, {
+      name: 'pg2',
+      directory: join(directory, 'pg2'),
+      applicationName: 'pg2',
+    });
+    owned.push(() => pg2.dispose());
+    await pg1.start();
+    await pg2.start();
+    await pg1.query(CREATE_LEDGER);
+    if (options.synchronous !== false) {
+      await pg1.query(`ALTER SYSTEM SET synchronous_standby_names = 'pg2'`);
+      await pg1.query('SELECT pg_reload_conf()');
+    }
+    const pointsman = await runPointsman({
+      frontends: {
+        'app-rw': { bind: '127.0.0.1:0', backend: 'app' },
+        'app-ro': { bind: '127.0.0.1:0', backend: 'app', route: 'replica-or-primary' },
+      },
+      backends: {
+        app: {
+          protocol: 'postgres',
+          check: { user: 'postgres', password: PASSWORD, ...options.check },
+          servers: { pg1: `127.0.0.1:${pg1.port}`, pg2: `127.0.0.1:${pg2.port}` },
+        },
+      },
+    });
+    owned.push(() => pointsman.stop());
+    await until('pg1 to be primary and pg2 to stream', async () => {
+      const [backend] = (await pointsman.state()).backends;
+      return backend?.primary === 'pg1' && backend.servers[1]?.replicating === true;
+    });
+    const port = pointsman.frontend('app-rw');
+    return {
+      pg1,
+      pg2,
+      pointsman,
+      port,
+      target: (through = port) => ({ ...through, user: 'postgres', password: PASSWORD, database: 'postgres' }),
+      dispose,
+    };
+  } catch (thrown) {
+    await dispose();
+    throw thrown;
+  }
+}
+
+export function startWriters(target: WriterTarget, count: number): readonly LedgerWriter[] {
+  const writers = Array.from({ length: count }, (_, index) => new LedgerWriter(target, index + 1, systemClock));
+  writers.forEach(writer => writer.start());
+  return writers;
+}
+
+/** A new application process every few milliseconds: connects, asks one question, leaves. Errors are kept. */
+export class Newcomers {
+  served = 0;
+  readonly errors: string[] = [];
+  /** The server-side port and recovery state each newcomer saw last, for "who did they reach?". */
+  readonly reached = new Set<string>();
+  readonly #target: WriterTarget;
+  readonly #pending = new Set<Promise<void>>();
+  #running = true;
+  readonly #loop: Promise<void>;
+
+  constructor(target: WriterTarget, everyMs = 20) {
+    this.#target = target;
+    this.#loop = this.#run(everyMs);
+  }
+
+  async stop(): Promise<void> {
+    this.#running = false;
+    await this.#loop;
+    await Promise.all(this.#pending);
+  }
+
+  async #run(everyMs: number): Promise<void> {
+    while (this.#running) {
+      const visit = this.#visit().finally(() => this.#pending.delete(visit));
+      this.#pending.add(visit);
+      await sleep(everyMs);
+    }
+  }
+
+  async #visit(): Promise<void> {
+    const client = new Client(this.#target);
+    // cut between the answer and the goodbye; the query's own promise tells of anything earlier
+    client.on('error', () => undefined);
+    try {
+      await client.connect();
+      const { rows } = await client.query<{ port: number; recovery: boolean }>(
+        'SELECT inet_server_port() AS port, pg_is_in_recovery() AS recovery',
+      );
+      this.reached.add(`${rows[0]?.port} ${rows[0]?.recovery ? 'replica' : 'primary'}`);
+      this.served += 1;
+    } catch (thrown) {
+      this.errors.push(String(thrown));
+    } finally {
+      await client.end().catch(() => undefined); // it is being thrown away either way
+    }
+  }
+}
+
+/** Asks the node itself, every 5 ms and on an own connection, until it takes writes; returns when that was. */
+export async function whenWritable(node: PostgresNode, target: WriterTarget): Promise<number> {
+  const client = new Client({ ...target, host: '127.0.0.1', port: node.port });
+  await client.connect();
+  try {
+    const question = `SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off' AS yes`;
+    await until('the node to take writes', async () => (await client.query<{ yes: boolean }>(question)).rows[0]?.yes, {
+      everyMs: 5,
+    });
+    return performance.now();
+  } finally {
+    await client.end();
+  }
+}
+
+/** Every acknowledged row must be on `node`. */
+export async function assertNothingLost(node: PostgresNode, writers: readonly LedgerWriter[]): Promise<void> {
+  const rows = await node.query('SELECT writer, seq::int AS seq FROM ledger');
+  const present = new Set(rows.map(row => `${String(row['writer'])}/${String(row['seq'])}`));
+  const missing = writers.flatMap((writer, index) =>
+    writer.acknowledged.filter(({ seq }) => !present.has(`${index + 1}/${seq}`)),
+  );
+  assert.equal(missing.length, 0, `${missing.length} acknowledged rows are missing`);
+}

@@ -1,0 +1,109 @@
+// The built CLI as a user runs it: its own process, a config file, its admin port. For integration tests and the bench.
+
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { stringify } from 'yaml';
+import { type incidentJson, type StateJson } from '../../src/admin/api.ts';
+import { type Address } from '../../src/topology/model.ts';
+import { until } from './wait.ts';
+
+export type IncidentJson = ReturnType<typeof incidentJson>;
+
+export const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url));
+
+export interface PointsmanProcess {
+  readonly pid: number;
+  readonly admin: string;
+  /** Bound address of a frontend. */
+  frontend(name: string): Address;
+  state(): Promise<StateJson>;
+  incidents(): Promise<readonly IncidentJson[]>;
+  metrics(): Promise<string>;
+  /** What it has logged so far, parsed. */
+  log(): readonly Record<string, unknown>[];
+  signal(name: NodeJS.Signals): void;
+  /** Exit code, or the signal that ended it. */
+  readonly exited: Promise<number | NodeJS.Signals>;
+  stop(): Promise<void>;
+}
+
+/** Starts `pointsman run` with `config` (as in the YAML file; binds may be port 0) and waits for its first log line. */
+export async function runPointsman(
+  config: object,
+  options: { env?: NodeJS.ProcessEnv; command?: readonly string[] } = {},
+): Promise<PointsmanProcess> {
+  const directory = mkdtempSync(join(tmpdir(), 'pointsman-test-'));
+  const file = join(directory, 'pointsman.yaml');
+  writeFileSync(file, stringify({ admin: { bind: '127.0.0.1:0' }, ...config }));
+  const [command = process.execPath, ...args] = options.command ?? [process.execPath];
+  const child = spawn(command, [...args, MAIN, 'run', '-c', file], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...options.env },
+  });
+  const kill = (): void => void child.kill('SIGKILL');
+  process.once('exit', kill);
+  const exited = new Promise<number | NodeJS.Signals>(resolve => {
+    child.once('exit', (code, signal) => {
+      process.off('exit', kill);
+      rmSync(directory, { recursive: true, force: true });
+      resolve(code ?? signal ?? -1);
+    });
+  });
+  const text = collect(child);
+  const lines = (): readonly Record<string, unknown>[] =>
+    text()
+      .split('\n')
+      .flatMap(line => (line.startsWith('{') ? [JSON.parse(line) as Record<string, unknown>] : []));
+  const started = await until('pointsman to run', () => {
+    if (child.exitCode !== null) throw new Error(`pointsman ended with ${child.exitCode}:\n${text()}`);
+    return lines().find(line => line['msg'] === 'pointsman runs');
+  });
+  const admin = `http://${String(started['admin'])}`;
+  const binds = started['frontends'] as Record<string, string>;
+  const get = async (path: string): Promise<Response> => fetch(admin + path);
+  return {
+    pid: child.pid ?? -1,
+    admin,
+    frontend(name) {
+      const [host = '', port = ''] = (binds[name] ?? '').split(/:(?=\d+$)/);
+      return { host, port: Number(port) };
+    },
+    state: async () => (await (await get('/api/v1/state')).json()) as StateJson,
+    incidents: async () => ((await (await get('/api/v1/incidents')).json()) as { incidents: IncidentJson[] }).incidents,
+    metrics: async () => (await get('/metrics')).text(),
+    log: lines,
+    signal: name => void child.kill(name),
+    exited,
+    async stop() {
+      if (child.exitCode === null && child.signalCode === null) {
+        child.kill('SIGTERM');
+        child.kill('SIGTERM');
+      }
+      await exited;
+    },
+  };
+}
+
+function collect(child: ChildProcess): () => string {
+  let text = '';
+  child.stdout?.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+  child.stderr?.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+  return () => text;
+}
+
+/** Runs a command of the CLI to its end. */
+export async function pointsman(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+): Promise<{ code: number | null; stdout: string; stderr: string }> {
+  const child = spawn(process.execPath, [MAIN, ...args], { env: { ...process.env, ...env } });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => (stdout += chunk));
+  child.stderr.setEncoding('utf8').on('data', (chunk: string) => (stderr += chunk));
+  const code = await new Promise<number | null>(resolve => child.once('close', resolve));
+  return { code, stdout, stderr };
+}

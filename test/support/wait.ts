@@ -1,0 +1,20 @@
+// Waiting in tests: for a condition, with a generous deadline, never for a fixed time.
+
+import assert from 'node:assert/strict';
+
+export const sleep = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms));
+
+/** Polls until `condition` gives something truthy and returns it; fails with `what` after the deadline. */
+export async function until<T>(
+  what: string,
+  condition: () => T | Promise<T>,
+  { deadlineMs = 30_000, everyMs = 10 }: { deadlineMs?: number; everyMs?: number } = {},
+): Promise<NonNullable<T>> {
+  const deadline = performance.now() + deadlineMs;
+  for (;;) {
+    const value = await condition();
+    if (value) return value;
+    if (performance.now() > deadline) assert.fail(`waited ${deadlineMs} ms in vain for: ${what}`);
+    await sleep(everyMs);
+  }
+}

@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createGauges } from '../../../src/metrics/gauges.ts';
+import { createMetrics } from '../../../src/metrics/metrics.ts';
+import { topologyMetrics } from '../../../src/metrics/observers.ts';
+import { type BackendView } from '../../../src/topology/model.ts';
+import { FakeClock } from '../../support/fake-clock.ts';
+import { backend, fail, pass, passReplica, server } from '../../support/views.ts';
+
+const build = { version: '1', node: 'v20' };
+
+async function value(metrics: ReturnType<typeof createMetrics>, line: string): Promise<number | undefined> {
+  const text = await metrics.registry.metrics();
+  const found = text.split('\n').find(candidate => candidate.startsWith(`pointsman_${line} `));
+  return found === undefined ? undefined : Number(found.split(' ').at(-1));
+}
+
+test('metrics: time without a primary is counted from the start, across changes and between scrapes', async () => {
+  const clock = new FakeClock();
+  const metrics = createMetrics(build);
+  let view: BackendView = backend([server('pg1', pass())]);
+  const gauges = createGauges(metrics, { views: () => [view], frontends: () => [], sessionsOf: () => 0 }, clock);
+  const become = (primary: string | null): void => {
+    const before = view;
+    view = { ...view, primary };
+    gauges.observe({ before, after: view, at: clock.now() });
+  };
+  await clock.advance(1000);
+  become('pg1');
+  await clock.advance(5000);
+  become(null);
+  await clock.advance(500);
+  gauges.refresh();
+  await clock.advance(250);
+  become('pg1');
+  await clock.advance(9000);
+  gauges.refresh();
+  assert.equal(await value(metrics, 'backend_without_primary_seconds_total{backend="app"}'), 1.75);
+});
+
+test('metrics: only a change to another server counts as a change of the primary', async () => {
+  const metrics = createMetrics(build);
+  const observe = topologyMetrics(metrics);
+  const names = ['pg1', null, 'pg1', null, 'pg2'];
+  names.reduce<BackendView>((before, primary) => {
+    const after = backend([], { primary });
+    observe({ before, after, at: 0 });
+    return after;
+  }, backend([]));
+  assert.equal(await value(metrics, 'backend_primary_changes_total{backend="app"}'), 1);
+});
+
+test('metrics: each probe result is counted once, failures by code', async () => {
+  const metrics = createMetrics(build);
+  const observe = topologyMetrics(metrics);
+  const first = backend([server('pg1', fail('L7TOUT')), server('pg2', passReplica())]);
+  observe({ before: backend([server('pg1', null), server('pg2', null)]), after: first, at: 0 });
+  const [pg1, pg2] = first.servers;
+  assert.ok(pg1 && pg2);
+  observe({ before: first, after: backend([server('pg1', fail('L7TOUT')), pg2]), at: 0 });
+  assert.equal(await value(metrics, 'server_check_failures_total{backend="app",server="pg1",code="L7TOUT"}'), 2);
+  assert.equal(await value(metrics, 'server_check_seconds_count{backend="app",server="pg2"}'), 1);
+});
+
+test('metrics: an unknown lag is absent, not zero, and disappears when it becomes unknown', async () => {
+  const metrics = createMetrics(build);
+  let view = backend([server('pg1', passReplica({ lagSeconds: 3 }))]);
+  const live = { views: () => [view], frontends: () => [], sessionsOf: () => 0 };
+  const gauges = createGauges(metrics, live, new FakeClock());
+  gauges.refresh();
+  const line = 'server_replication_lag_seconds{backend="app",server="pg1"}';
+  assert.equal(await value(metrics, line), 3);
+  view = backend([server('pg1', passReplica({ lagSeconds: null, replicating: false }))]);
+  gauges.refresh();
+  assert.equal(await value(metrics, line), undefined);
+});
+
+test('metrics: bytes of open sessions count at each scrape, once', async () => {
+  const metrics = createMetrics(build);
+  let bytesUp = 100;
+  const gauges = createGauges(
+    metrics,
+    {
+      views: () => [],
+      sessionsOf: () => 0,
+      frontends: () => [
+        {
+          name: 'rw',
+          bind: { host: '127.0.0.1', port: 1 },
+          backend: 'app',
+          route: 'primary',
+          connections: 1,
+          sessions: 1,
+          held: 0,
+          available: true,
+          bytesUp,
+          bytesDown: 7,
+        },
+      ],
+    },
+    new FakeClock(),
+  );
+  gauges.refresh();
+  bytesUp = 150;
+  gauges.refresh();
+  assert.equal(await value(metrics, 'frontend_bytes_total{frontend="rw",direction="in"}'), 150);
+  assert.equal(await value(metrics, 'frontend_bytes_total{frontend="rw",direction="out"}'), 7);
+});
