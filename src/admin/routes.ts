@@ -3,6 +3,7 @@
 import { type Metrics } from '../metrics/metrics.ts';
 import { type Incident } from '../topology/incidents.ts';
 import { incidentJson, stateJson, type StateSource } from './api.ts';
+import { consolePage } from './console.ts';
 import { json, text, type Route } from './server.ts';
 
 export interface RoutesSource {
@@ -14,7 +15,8 @@ export interface RoutesSource {
 
 export function adminRoutes(source: RoutesSource): Readonly<Record<string, Route>> {
   const { state, metrics } = source;
-  const routes: Record<string, Route> = {
+  return {
+    '/': () => consolePage,
     '/livez': () => text('ok\n'),
     '/readyz': url => readyz(state, url.searchParams.has('verbose')),
     '/metrics': async () => {
@@ -24,7 +26,6 @@ export function adminRoutes(source: RoutesSource): Readonly<Record<string, Route
     '/api/v1/state': () => json(stateJson(state)),
     '/api/v1/incidents': () => json({ incidents: source.incidents().map(incidentJson) }),
   };
-  return { ...routes, '/': () => text(`Pointsman ${state.version}\n\n${Object.keys(routes).join('\n')}\n`) };
 }
 
 /** 200 when every frontend has a server to give; else 503 with the names of those that have none. */

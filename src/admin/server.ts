@@ -10,6 +10,7 @@ export interface Reply {
   readonly status: number;
   readonly type: string;
   readonly body: string;
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 export type Route = (url: URL) => Reply | Promise<Reply>;
@@ -84,6 +85,7 @@ async function respond(
     'content-length': Buffer.byteLength(reply.body),
     'cache-control': 'no-store',
     'x-content-type-options': 'nosniff',
+    ...reply.headers,
   });
   response.end(request.method === 'HEAD' ? undefined : reply.body);
 }

@@ -45,7 +45,8 @@ export async function performFailover(pair: Pair, plan: FailoverPlan): Promise<F
   const writable = whenWritable(pg2, target());
   const faultWall = Date.now();
   const faultAt = performance.now();
-  await (plan.how === 'kill' ? pg1.killAll() : pg1.freeze());
+  if (plan.how === 'kill') await pg1.kill();
+  else pg1.freeze();
   if (plan.afterDetection) {
     await until('Pointsman to give up pg1', async () => (await pointsman.state()).backends[0]?.primary === null);
   } else await sleep(plan.promoteAfterMs);

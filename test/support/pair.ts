@@ -1,9 +1,6 @@
 // A primary and its streaming standby, with Pointsman in front: the stage of the failover tests and of bench/failover.
 
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { Client } from 'pg';
 import { CREATE_LEDGER, LedgerWriter, type WriterTarget } from '../../src/cli/demo/ledger-writer.ts';
 import { type PostgresBinaries } from '../../src/cli/demo/postgres-binaries.ts';
@@ -30,8 +27,7 @@ export async function startPair(
   binaries: PostgresBinaries,
   options: { settings?: Record<string, string>; check?: object; synchronous?: boolean } = {},
 ): Promise<Pair> {
-  const directory = await mkdtemp(join(tmpdir(), 'pointsman-pair-'));
-  const owned: (() => Promise<unknown>)[] = [() => rm(directory, { recursive: true, force: true })];
+  const owned: (() => Promise<unknown>)[] = [];
   const dispose = async (): Promise<void> => {
     for (const end of owned.splice(0).reverse()) await end();
   };
@@ -39,16 +35,11 @@ export async function startPair(
     const pg1 = await PostgresNode.create({
       name: 'pg1',
       binaries,
-      directory: join(directory, 'pg1'),
       password: PASSWORD,
       settings: { max_connections: '700', ...options.settings },
     });
     owned.push(() => pg1.dispose());
-    const pg2 = await PostgresNode.cloneAsStandby(pg1, {
-      name: 'pg2',
-      directory: join(directory, 'pg2'),
-      applicationName: 'pg2',
-    });
+    const pg2 = await PostgresNode.cloneAsStandby(pg1, { name: 'pg2' });
     owned.push(() => pg2.dispose());
     await pg1.start();
     await pg2.start();

@@ -4,16 +4,18 @@ import assert from 'node:assert/strict';
 
 export const sleep = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms));
 
+type Truthy<T> = Exclude<T, false | null | undefined | 0 | ''>;
+
 /** Polls until `condition` gives something truthy and returns it; fails with `what` after the deadline. */
 export async function until<T>(
   what: string,
   condition: () => T | Promise<T>,
   { deadlineMs = 30_000, everyMs = 10 }: { deadlineMs?: number; everyMs?: number } = {},
-): Promise<NonNullable<T>> {
+): Promise<Truthy<T>> {
   const deadline = performance.now() + deadlineMs;
   for (;;) {
     const value = await condition();
-    if (value) return value;
+    if (value) return value as Truthy<T>;
     if (performance.now() > deadline) assert.fail(`waited ${deadlineMs} ms in vain for: ${what}`);
     await sleep(everyMs);
   }

@@ -1,9 +1,6 @@
 // `pointsman demo`: two real PostgreSQL servers, Pointsman in front, a writer; kills the primary, promotes the standby,
 // brings the old one back, and tells what the writer saw. Everything runs on loopback and is removed at the end.
 
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { startApp, type App } from '../../app/app.ts';
 import { version } from '../../app/version.ts';
 import { configSchema } from '../../config/schema.ts';
@@ -53,12 +50,8 @@ async function perform(signal: AbortSignal, owned: (() => Promise<void>)[]): Pro
   const tell = (text: string): void => {
     out(`${((systemClock.now() - startedAt) / 1000).toFixed(2).padStart(6)} s  ${text}`);
   };
-  const directory = await mkdtemp(join(tmpdir(), 'pointsman-demo-'));
-  owned.push(() => rm(directory, { recursive: true, force: true }));
-  signal.throwIfAborted();
-
   tell('starting pg1 (primary) and pg2 (streaming standby, synchronous) …');
-  const { pg1, pg2 } = await startServers(directory, owned);
+  const { pg1, pg2 } = await startServers(owned);
   signal.throwIfAborted();
   const app = await startPointsman(pg1, pg2);
   owned.push(() => app.close());
@@ -78,7 +71,7 @@ async function perform(signal: AbortSignal, owned: (() => Promise<void>)[]): Pro
 
   tell('>>> kill -9 of the primary, pg1');
   const killedAt = systemClock.now();
-  await pg1.killAll();
+  await pg1.kill();
   await pause(PROMOTE_AFTER_MS, signal);
   tell('>>> the orchestrator (here: this demo) promotes pg2');
   await pg2.promote();
@@ -106,20 +99,10 @@ async function perform(signal: AbortSignal, owned: (() => Promise<void>)[]): Pro
   return summary.good ? exitCodes.done : exitCodes.no;
 }
 
-async function startServers(directory: string, owned: (() => Promise<void>)[]) {
-  const binaries = embeddedBinaries();
-  const pg1 = await PostgresNode.create({
-    name: 'pg1',
-    binaries,
-    directory: join(directory, 'pg1'),
-    password: PASSWORD,
-  });
+async function startServers(owned: (() => Promise<void>)[]) {
+  const pg1 = await PostgresNode.create({ name: 'pg1', binaries: embeddedBinaries(), password: PASSWORD });
   owned.push(() => pg1.dispose());
-  const pg2 = await PostgresNode.cloneAsStandby(pg1, {
-    name: 'pg2',
-    directory: join(directory, 'pg2'),
-    applicationName: 'pg2',
-  });
+  const pg2 = await PostgresNode.cloneAsStandby(pg1, { name: 'pg2' });
   owned.push(() => pg2.dispose());
   await pg1.start();
   await pg2.start();
@@ -156,7 +139,7 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     const abort = (): void => {
       timer.cancel();
-      reject(new PointsmanError('DEMO_UNAVAILABLE', 'interrupted'));
+      reject(signal.reason as Error);
     };
     const timer = systemClock.schedule(ms, () => {
       signal.removeEventListener('abort', abort);

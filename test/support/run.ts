@@ -1,0 +1,101 @@
+// The test runner behind `npm test`: runs the compiled *.test.js files, each in its own process, and counts.
+// Not a framework: tests are plain node:test. Files that only compute run two at a time, files that start servers
+// one by one. Exit code 0 only when at least one test ran, none failed and no process was left behind.
+// Usage: node dist/test/support/run.js [--count-file FILE] [--tests DIRECTORY] [PATH...], a PATH such as unit/config.
+
+import { readdirSync, writeFileSync } from 'node:fs';
+import { join, relative, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { endLeftovers, markChildren } from './leftovers.ts';
+import { runFile, type FileResult } from './run-file.ts';
+
+const parallelKinds: readonly string[] = ['unit', 'property'];
+const PARALLEL_FILES = 2;
+const LEFTOVER_GRACE_MS = 5_000;
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    tests: { type: 'string', default: resolve(import.meta.dirname, '..') },
+    'count-file': { type: 'string' },
+    'idle-limit-ms': { type: 'string', default: '120000' },
+    'file-limit-ms': { type: 'string', default: '300000' },
+    'suite-limit-ms': { type: 'string', default: '400000' },
+  },
+});
+const testsDirectory = resolve(values.tests);
+const suiteDeadline = performance.now() + Number(values['suite-limit-ms']);
+
+const results: FileResult[] = [];
+const write = (text: string): void => void process.stdout.write(`${text}\n`);
+
+function testFiles(filters: readonly string[]): string[] {
+  const wanted = filters.map(path => path.replace(/^(\.\/)?(dist\/)?test\//, '').replace(/\.ts$/, '.js'));
+  const all = readdirSync(testsDirectory, { recursive: true, encoding: 'utf8' })
+    .filter(
+      path => /\.test\.m?js$/.test(path) && !path.startsWith('support/') && !path.includes('node_modules/'),
+    )
+    .sort();
+  for (const filter of wanted) {
+    if (!all.some(path => path.startsWith(filter)))
+      record({ file: filter, reason: 'no test file matches this path' });
+  }
+  return all.filter(path => wanted.length === 0 || wanted.some(filter => path.startsWith(filter)));
+}
+
+function record({ file, reason }: { file: string; reason: string }): void {
+  report({ file, durationMs: 0, passed: [], failures: [{ name: file, reason }], output: '' });
+}
+
+function report(result: FileResult): void {
+  results.push(result);
+  write(
+    `${relative(testsDirectory, resolve(testsDirectory, result.file))} (${Math.round(result.durationMs)} ms)`,
+  );
+  for (const name of result.passed) write(`  ✔ ${name}`);
+  for (const { name } of result.failures) write(`  ✖ ${name}`);
+}
+
+async function runOne(path: string): Promise<void> {
+  const leftMs = suiteDeadline - performance.now();
+  if (leftMs <= 0) {
+    record({ file: path, reason: `not run: the whole suite took more than ${values['suite-limit-ms']} ms` });
+    return;
+  }
+  const totalMs = Math.min(Number(values['file-limit-ms']), leftMs);
+  report(await runFile(join(testsDirectory, path), { idleMs: Number(values['idle-limit-ms']), totalMs }));
+}
+
+/** Runs files, at most `width` at a time, then ends and reports what they left behind. */
+async function runGroup(files: readonly string[], width: number): Promise<void> {
+  const mark = markChildren();
+  const queue = files.values();
+  await Promise.all(
+    Array.from({ length: width }, async () => {
+      for (const file of queue) await runOne(file);
+    }),
+  );
+  for (const { pid, command } of await endLeftovers(mark, LEFTOVER_GRACE_MS)) {
+    record({ file: files.join(', '), reason: `left process ${pid} behind (killed now): ${command}` });
+  }
+}
+
+const kindOf = (path: string): string => path.split('/')[0] ?? path;
+const files = testFiles(positionals);
+const parallel = files.filter(path => parallelKinds.includes(kindOf(path)));
+if (parallel.length > 0) await runGroup(parallel, PARALLEL_FILES);
+for (const file of files.filter(path => !parallelKinds.includes(kindOf(path)))) await runGroup([file], 1);
+if (results.length === 0) record({ file: testsDirectory, reason: 'there are no tests here' });
+
+const failedResults = results.filter(result => result.failures.length > 0);
+const passedCount = results.reduce((sum, result) => sum + result.passed.length, 0);
+const failedCount = results.reduce((sum, result) => sum + result.failures.length, 0);
+
+for (const result of failedResults) {
+  for (const failure of result.failures) write(`\n✖ ${result.file}\n  ${failure.name}\n${failure.reason}`);
+  if (result.output !== '') write(`\n  what the file wrote:\n${result.output}`);
+}
+write(`\nNode ${process.version}: ${passedCount} passed, ${failedCount} failed in ${results.length} files`);
+if (values['count-file'] !== undefined)
+  writeFileSync(values['count-file'], `${passedCount} ${failedCount}\n`);
+process.exitCode = failedCount === 0 ? 0 : 1;
