@@ -1,9 +1,11 @@
 // The single source of the configuration: types, defaults, checks of each value, JSON Schema and reference page.
 // Not the place for rules between keys (lint.ts) nor for reading files (load.ts).
+// `sample` in the notes of a key is a value as it would be written; the JSON Schema calls it an example.
+// An error text here is the second half of a sentence ("is not a name …"): load.ts puts the value before it, or hides it.
 
 import { BlockList } from 'node:net';
 import { z } from 'zod';
-import { DURATION_PATTERN, readDuration, readHostPort, type Reading } from './units.ts';
+import { DURATION_PATTERN, HOST_PORT_PATTERN, readDuration, readHostPort, type Reading } from './units.ts';
 
 function reading<T>(context: z.RefinementCtx, result: Reading<T>): T {
   if (result.ok) return result.value;
@@ -14,21 +16,31 @@ function reading<T>(context: z.RefinementCtx, result: Reading<T>): T {
 /** A duration in the file; milliseconds in the program. */
 const duration = () =>
   z
-    .union([z.literal(0), z.string().meta({ pattern: DURATION_PATTERN })], { error: 'expected a duration such as 250ms, 2s, 5m or 0' })
+    .union([z.literal(0), z.string().meta({ pattern: DURATION_PATTERN })], { error: wrongDuration })
     .transform((text, context) => reading(context, readDuration(text)));
 
-const positiveDuration = () => duration().refine(ms => ms > 0, { error: 'must be longer than 0' });
+function wrongDuration({ input }: { readonly input?: unknown }): string {
+  const read = readDuration(typeof input === 'number' ? input : '');
+  return read.ok ? '' : read.reason;
+}
+
+/** A duration that paces something: anything shorter would keep a processor busy for nothing. */
+const pace = () => duration().refine(ms => ms >= 1, { error: 'is too short; it must be at least 1ms' });
 
 const address = (allowZero = false) =>
   z
-    .string({ error: 'expected host:port' })
+    .string({ error: 'is not an address; write host:port' })
+    .meta({ pattern: HOST_PORT_PATTERN })
     .transform((text, context) => reading(context, readHostPort(text, allowZero)));
 
-const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/, {
-  error: 'a name starts with a letter or digit and holds up to 63 letters, digits, "_", "." and "-"',
+/** Not of digits alone: JavaScript objects put such keys first, and the order of the servers in the file counts. */
+const name = z.string({ error: 'is not a name; put it in quotes' }).regex(/^(?!\d+$)[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/, {
+  error:
+    'is not a name: a name starts with a letter or digit, holds up to 63 letters, digits, "_", "." and "-", and is more than a number',
 });
 
-const cidr = z.string().refine(isCidr, { error: 'expected an address or a network such as 10.0.0.0/8 or ::1' });
+const NOT_A_NETWORK = 'is not an address or network; write it as 10.0.0.0/8, 192.0.2.7 or ::1';
+const cidr = z.string({ error: NOT_A_NETWORK }).refine(isCidr, { error: NOT_A_NETWORK });
 
 function isCidr(text: string): boolean {
   try {
@@ -41,11 +53,11 @@ function isCidr(text: string): boolean {
 
 /** Adds `10.0.0.0/8`, `::1` or `127.0.0.1` to a list; throws on anything else. */
 export function addToBlockList(list: BlockList, text: string): void {
-  const [base = '', prefix] = text.split('/', 2);
+  const [base = '', prefix, ...rest] = text.split('/');
   const family = base.includes(':') ? 'ipv6' : 'ipv4';
   if (prefix === undefined) list.addAddress(base, family);
-  else if (/^\d{1,3}$/.test(prefix)) list.addSubnet(base, Number(prefix), family);
-  else throw new RangeError(`not a prefix length: ${prefix}`);
+  else if (/^\d{1,3}$/.test(prefix) && rest.length === 0) list.addSubnet(base, Number(prefix), family);
+  else throw new RangeError('not a network with one prefix length');
 }
 
 const admin = z
@@ -69,8 +81,11 @@ const log = z
 
 const frontend = z
   .strictObject({
-    bind: address(true).meta({ description: 'The address and port that applications connect to.' }),
-    backend: name.meta({ description: 'The backend that serves this port.' }),
+    bind: address(true).meta({
+      description: 'The address and port that applications connect to. Port 0: the system chooses one.',
+      sample: '0.0.0.0:5432',
+    }),
+    backend: name.meta({ description: 'The backend that serves this port.', sample: 'app' }),
     route: z.enum(['primary', 'replica', 'replica-or-primary', 'any']).default('primary').meta({
       description:
         'Which servers serve this port: `primary` (the one that takes writes), `replica`, `replica-or-primary` (the primary when no replica is left), `any` (all that are up).',
@@ -79,8 +94,10 @@ const frontend = z
       description:
         'How one of several servers is chosen: in turn, fewest sessions, better of two random ones, by client address, or the first in file order.',
     }),
-    max_lag: positiveDuration().optional().meta({
-      description: 'Replicas further behind than this, or that do not replicate, get no new sessions.',
+    max_lag: pace().optional().meta({
+      description:
+        'Replicas further behind than this, or that do not replicate, get no new sessions. Not for route `primary`.',
+      sample: '10s',
     }),
     hold: duration().prefault('30s').meta({
       description: 'How long a new client may wait for a server before it is refused in its own protocol. 0 refuses at once.',
@@ -91,8 +108,9 @@ const frontend = z
     }),
     allow: z.array(cidr).optional().meta({
       description: 'Networks whose clients may connect; others are closed at once. Left out: everybody.',
+      sample: ['127.0.0.0/8', '10.0.0.0/8'],
     }),
-    connect_timeout: positiveDuration().prefault('2s').meta({
+    connect_timeout: pace().prefault('2s').meta({
       description: 'How long a connection to a server may take before the next candidate is tried.',
     }),
     idle_timeout: duration().prefault(0).meta({
@@ -118,8 +136,15 @@ const tls = z
     mode: z.enum(['disable', 'prefer', 'require', 'verify-ca', 'verify-full']).default('prefer').meta({
       description: 'As in libpq: `prefer` takes TLS where the server offers it, `verify-full` checks chain and name.',
     }),
-    ca_file: z.string().min(1).optional().meta({ description: 'PEM file of the authorities to trust, for `verify-ca` and `verify-full`.' }),
-    server_name: z.string().min(1).optional().meta({ description: 'The name the certificate must carry, when it is not the host of the address.' }),
+    ca_file: z.string().min(1).optional().meta({
+      description:
+        'PEM file of the authorities to trust, for `verify-ca` and `verify-full`. Left out: those that Node.js trusts.',
+      sample: '/etc/pointsman/ca.pem',
+    }),
+    server_name: z.string().min(1).optional().meta({
+      description: 'For `verify-full`: the name the certificate must carry, when it is not the host of the address.',
+      sample: 'db.example.com',
+    }),
   })
   .prefault({})
   .transform(t => ({ mode: t.mode, caFile: t.ca_file ?? null, serverName: t.server_name ?? null }))
@@ -127,21 +152,24 @@ const tls = z
 
 const check = z
   .strictObject({
-    user: z.string().min(1).max(63).meta({ description: 'The database user that probes; needs no privilege but to connect (`pg_monitor` shows more).' }),
-    password: z.string().optional().meta({ description: 'Its password; take it from `${ENV}` or `${file:/path}`.' }),
+    user: z.string().min(1).max(63).meta({ description: 'The database user that probes; needs no privilege but to connect (`pg_monitor` shows more).', sample: 'probe' }),
+    password: z.string().optional().meta({
+      description: 'Its password; take it from `${ENV}` or `${file:/path}`.',
+      sample: '${PROBE_PASSWORD}',
+    }),
     database: z.string().min(1).max(63).default('postgres').meta({ description: 'The database to ask in.' }),
     tls,
-    interval: positiveDuration().prefault('1s').meta({ description: 'Between two probes while all is well.' }),
-    fast_interval: positiveDuration().prefault('50ms').meta({
+    interval: pace().prefault('1s').meta({ description: 'Between two probes while all is well.' }),
+    fast_interval: pace().prefault('50ms').meta({
       description: 'Between two probes while anything is in doubt, or there is no primary.',
     }),
-    promotion_interval: positiveDuration().prefault('10ms').meta({
+    promotion_interval: pace().prefault('10ms').meta({
       description: 'Between two probes of a healthy replica while there is no primary: it may be the next one.',
     }),
     reconnect_interval: duration().prefault('10s').meta({
       description: 'How often the probe session is replaced by a fresh connection, which shows a server that serves open sessions but no new ones. 0: never.',
     }),
-    timeout: positiveDuration().prefault('1s').meta({ description: 'How long one probe may take.' }),
+    timeout: pace().prefault('1s').meta({ description: 'How long one probe may take.' }),
     rise: z.int().min(1).max(100).default(1).meta({ description: 'Good probes in a row before a down server is up.' }),
     fall: z.int().min(1).max(100).default(2).meta({ description: 'Failed probes in a row before an up server is down.' }),
   })
@@ -159,25 +187,25 @@ const check = z
     fall: c.fall,
   }));
 
-const server = z
-  .union([
-    z.string(),
-    z.strictObject({ address: z.string().meta({ description: 'host:port of the server.' }) }),
-  ], { error: 'expected host:port, or { address: host:port }' })
-  .transform((value, context) => ({
-    address: reading(context, readHostPort(typeof value === 'string' ? value : value.address)),
-  }));
+const server = z.union(
+  [
+    address().transform(at => ({ address: at })),
+    z.strictObject({ address: address().meta({ description: 'host:port of the server.', sample: '10.0.0.1:5432' }) }),
+  ],
+  { error: 'is not a server; write host:port, or { address: host:port }' },
+);
 
 const backend = z
   .strictObject({
-    protocol: z.enum(['postgres']).meta({ description: 'What the servers speak.' }),
-    check: check.meta({ description: 'How the servers are probed.' }),
+    protocol: z.enum(['postgres']).meta({ description: 'What the servers speak.', sample: 'postgres' }),
+    check: check.meta({ description: 'How the servers are probed.', sample: { user: 'probe' } }),
     multiple_writers: z.enum(['newest', 'keep', 'block', 'ordered']).default('newest').meta({
       description:
         'What happens while several servers claim to be writable: the one with the newest timeline (else the present one, else hold), the present one (else hold), nobody, or the first in file order that is writable (the present one stays).',
     }),
-    servers: z.record(name, server).refine(s => Object.keys(s).length > 0, { error: 'a backend needs at least one server' }).meta({
-      description: 'The members by name: `name: host:port` or `name: { address: host:port }`.',
+    servers: z.record(name, server).refine(s => Object.keys(s).length > 0, { error: 'is not enough: a backend needs at least one server' }).meta({
+      description: 'The members by name: `name: host:port` or `name: { address: host:port }`. Their order is that of the file.',
+      sample: { pg1: '10.0.0.1:5432', pg2: '10.0.0.2:5432' },
     }),
   })
   .transform(b => ({
@@ -194,11 +222,13 @@ export const configSchema = z
     drain_timeout: duration().prefault('30s').meta({
       description: 'After SIGTERM: how long open sessions may go on before they are closed.',
     }),
-    frontends: z.record(name, frontend).refine(f => Object.keys(f).length > 0, { error: 'at least one frontend is needed' }).meta({
+    frontends: z.record(name, frontend).refine(f => Object.keys(f).length > 0, { error: 'is not enough: at least one frontend is needed' }).meta({
       description: 'The ports that applications connect to, by name.',
+      sample: { 'app-rw': { bind: '0.0.0.0:5432', backend: 'app' } },
     }),
-    backends: z.record(name, backend).refine(b => Object.keys(b).length > 0, { error: 'at least one backend is needed' }).meta({
+    backends: z.record(name, backend).refine(b => Object.keys(b).length > 0, { error: 'is not enough: at least one backend is needed' }).meta({
       description: 'The replicated services, by name.',
+      sample: { app: { protocol: 'postgres', check: { user: 'probe' }, servers: { pg1: '10.0.0.1:5432' } } },
     }),
   })
   .transform(c => ({

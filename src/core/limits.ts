@@ -28,3 +28,18 @@ export const INCIDENT_EVENTS_MAX = 200;
 export function truncate(text: string, maxChars: number = DETAIL_MAX_CHARS): string {
   return text.length <= maxChars ? text : `${text.slice(0, maxChars - 1)}…`;
 }
+
+/** A configuration file: a hundred frontends take some 50 KiB, and parsing must stay a matter of moments. */
+export const CONFIG_MAX_BYTES = 1024 * 1024;
+
+/** Keys and values in a configuration, aliases expanded: a few lines of YAML can name billions of them. */
+export const CONFIG_VALUES_MAX = 50_000;
+
+/** Nesting of a configuration; ours needs six levels. The parser behind it recurses, so this is checked before it. */
+export const CONFIG_DEPTH_MAX = 32;
+
+/** Complaints shown about one configuration; the rest are counted. */
+export const CONFIG_ISSUES_MAX = 200;
+
+/** A file named by `${file:…}`: passwords and tokens are short. */
+export const SECRET_FILE_MAX_BYTES = 64 * 1024;

@@ -25,6 +25,7 @@ export const closeReasons = {
   'client-reset': 'the client connection was reset',
   'server-reset': 'the server connection was reset',
   demotion: 'the server is no longer the primary',
+  promotion: 'the replica became the primary',
   'server-down': 'the server was marked down',
   idle: 'no byte in either direction for idle_timeout',
   shutdown: 'Pointsman is shutting down',
@@ -83,6 +84,8 @@ export interface FrontendGauge {
   readonly connections: number;
   readonly sessions: number;
   readonly held: number;
+  /** A client that came now would be given a server at once. */
+  readonly available: boolean;
   /** Since start, open sessions included. */
   readonly bytesUp: number;
   readonly bytesDown: number;

@@ -9,7 +9,9 @@ export function describeChange({ before, after }: BackendChange): readonly strin
     const previous = before.servers[index];
     return previous === undefined || previous === server ? [] : describeServer(previous, server);
   });
-  if (!before.splitBrain && after.splitBrain) sentences.push('split brain: several servers claim to be writable');
+  if (!before.splitBrain && after.splitBrain) {
+    sentences.push(`split brain: several servers claim to be writable; ${after.reasons.join('; ')}`);
+  }
   if (before.splitBrain && !after.splitBrain) sentences.push('the split brain is over');
   if (before.primary !== after.primary) {
     const why = after.reasons.join('; ');

@@ -13,7 +13,7 @@ import { type ProbeAnswer, type Prober } from '../../src/health/prober.ts';
 import { createPostgresProber } from '../../src/health/probers/postgres/prober.ts';
 import { type ServerFacts } from '../../src/health/result.ts';
 
-export function checkConfig(overrides: Partial<CheckConfig> = {}): CheckConfig {
+function checkConfig(overrides: Partial<CheckConfig> = {}): CheckConfig {
   return {
     user: 'postgres',
     password: null,
@@ -68,15 +68,6 @@ export async function startedNode(
   t.after(() => node.dispose());
   await node.start();
   return node;
-}
-
-/** Waits for a condition, by asking it again and again; fails after `maxMs`. */
-export async function eventually(condition: () => boolean | Promise<boolean>, maxMs = 20_000): Promise<void> {
-  const deadline = systemClock.now() + maxMs;
-  while (!(await condition())) {
-    assert.ok(systemClock.now() < deadline, `the condition did not come true within ${maxMs} ms`);
-    await new Promise<void>(resolve => systemClock.schedule(5, resolve));
-  }
 }
 
 export interface Certificates {

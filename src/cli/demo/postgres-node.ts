@@ -164,7 +164,8 @@ export class PostgresNode {
 
   /** Makes a standby stream from another server. */
   follow(upstream: PostgresNode, applicationName: string = this.name): void {
-    const password = this.#password === undefined ? '' : ` password=${this.#password}`;
+    const quoted = this.#password?.replaceAll(/[\\']/g, '\\$&');
+    const password = quoted === undefined ? '' : ` password='${quoted}'`;
     this.configure({
       primary_conninfo: `host=127.0.0.1 port=${upstream.port} user=postgres application_name=${applicationName}${password}`,
     });

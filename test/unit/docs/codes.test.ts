@@ -1,14 +1,14 @@
 // docs/codes.md and docs/metrics.md must tell the truth of today: every code and metric, nothing that isn't there.
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { errorCodes } from '../../../src/core/errors.ts';
 import { checkCodes } from '../../../src/health/result.ts';
 import { createMetrics } from '../../../src/metrics/metrics.ts';
 import { closeReasons, connectErrors, rejectReasons } from '../../../src/proxy/events.ts';
+import { readRepositoryFile } from '../../support/repository.ts';
 
-const page = (name: string): string => readFileSync(new URL(`../../../../docs/${name}`, import.meta.url), 'utf8');
+const page = (name: string): string => readRepositoryFile(`docs/${name}`);
 
 /** The cells of each table row under a heading, first cell without its backticks. */
 function rows(text: string, heading: string): string[][] {

@@ -46,7 +46,8 @@ export function socketFailure(phase: Phase, thrown: unknown): Failure {
     'ENETDOWN',
     'ECONNABORTED',
   ];
-  if (phase === 'handshaking' && !lost.includes(code)) return failure('L6RSP', `TLS: ${message}`);
+  if ((phase === 'handshaking' && !lost.includes(code)) || code.startsWith('ERR_SSL') || code === 'EPROTO')
+    return failure('L6RSP', `TLS: ${message}`);
   return failure('L4LOST', `${message} (${phase})`);
 }
 

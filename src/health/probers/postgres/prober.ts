@@ -136,7 +136,7 @@ class PostgresProber implements Prober {
 }
 
 function partFor(session: Session | null): Part {
-  return { kind: session === null ? 'absent' : 'pending' };
+  return session === null ? { kind: 'absent' } : { kind: 'pending' };
 }
 
 async function askSession(session: Session): Promise<Part> {

@@ -12,6 +12,7 @@ import { type ServerFacts } from '../../result.ts';
  *   until the first checkpoint after a promotion.
  * - A role without pg_monitor sees of pg_stat_wal_receiver the pid only: enough to know that it receives.
  * - Lag is 0 when everything received is replayed: the replay timestamp of an idle primary grows old, but that is no lag.
+ *   It is unknown before the first replayed commit; greatest() would make a 0 of that, for it ignores nulls.
  */
 export const QUESTION = `select s.r,
   pg_catalog.current_setting('transaction_read_only'),
@@ -26,7 +27,7 @@ export const QUESTION = `select s.r,
   w.pid is not null,
   case when not s.r or w.pid is null then null
     when pg_catalog.pg_last_wal_receive_lsn() <= pg_catalog.pg_last_wal_replay_lsn() then 0
-    else greatest(0, extract(epoch from
+    when pg_catalog.pg_last_xact_replay_timestamp() is not null then greatest(0, extract(epoch from
       pg_catalog.clock_timestamp() - pg_catalog.pg_last_xact_replay_timestamp())) end,
   w.sender_host, w.sender_port
 from (select pg_catalog.pg_is_in_recovery() as r offset 0) s

@@ -18,7 +18,7 @@ const ERROR_RESPONSE = 0x45;
 
 export interface TransportHandlers {
   phase(phase: Phase): void;
-  /** The socket is ready for the login. It has no listeners any more; `early` is what the server said already. */
+  /** The socket is ready for the login, and needs listeners at once; `early` is what the server said already. */
   ready(socket: Socket, early: Uint8Array): void;
   /** Called once, instead of `ready`; the socket is destroyed. */
   failed(reason: Failure): void;
@@ -39,69 +39,72 @@ export function openTransport(address: HostPort, tls: TlsConfig, handlers: Trans
     keepAlive: true,
     keepAliveInitialDelay: KEEPALIVE_AFTER_MS,
   });
+  const listeners: Listeners = {};
   const fail = (reason: Failure): void => {
-    detach(socket);
+    detach(socket, listeners);
     socket.destroy();
     handlers.failed(reason);
   };
-  const handOver = (ready: Socket, early: Uint8Array): void => {
-    detach(ready);
-    handlers.ready(ready, early);
+  const handOver = (early: Uint8Array): void => {
+    detach(socket, listeners);
+    handlers.ready(socket, early);
   };
 
-  socket.once('lookup', error => {
+  listeners.lookup = error => {
     if (!error) enter('connecting');
-  });
-  socket.on('error', error => fail(socketFailure(phase, error)));
-  socket.on('close', () => fail(failure('L4LOST', `the server closed the connection (${phase})`)));
-  socket.once('connect', () => {
+  };
+  listeners.error = error => fail(socketFailure(phase, error));
+  listeners.close = () => fail(failure('L4LOST', `the server closed the connection (${phase})`));
+  listeners.connect = () => {
     enter('negotiating');
-    if (tls.mode === 'disable') handOver(socket, new Uint8Array(0));
+    if (tls.mode === 'disable') handOver(new Uint8Array(0));
     else socket.write(serialize.requestSsl());
-  });
-  socket.once('data', chunk => {
+  };
+  listeners.data = chunk => {
     const answer = chunk[0];
     if (answer === ERROR_RESPONSE) {
-      handOver(socket, chunk);
+      handOver(chunk);
     } else if ((answer !== YES && answer !== NO) || chunk.length > 1) {
       // Bytes that come with the answer were sent before the handshake: forged, or another protocol (CVE-2021-23222).
       fail(failure('L7RSP', 'the answer to SSLRequest is not one of PostgreSQL'));
     } else if (answer === YES) {
       enter('handshaking');
-      handshake(socket, address, tls, secure => handOver(secure, new Uint8Array(0)), fail);
+      detach(socket, listeners);
+      handshake(socket, address, tls, handlers);
     } else if (tls.mode === 'prefer') {
-      handOver(socket, new Uint8Array(0));
+      handOver(new Uint8Array(0));
     } else {
       fail(failure('L6RSP', `the server offers no TLS, and tls.mode is ${tls.mode}`));
     }
-  });
+  };
+  attach(socket, listeners);
   return socket;
 }
 
-function handshake(
-  socket: Socket,
-  address: HostPort,
-  tls: TlsConfig,
-  ready: (secure: Socket) => void,
-  fail: (reason: Failure) => void,
-): void {
-  detach(socket);
+function handshake(socket: Socket, address: HostPort, tls: TlsConfig, handlers: TransportHandlers): void {
   let options: ConnectionOptions;
   try {
     options = tlsOptions(address, tls);
   } catch (thrown) {
-    fail(failure('L6RSP', `tls.ca_file: ${describeError(thrown).message}`));
+    socket.destroy();
+    handlers.failed(failure('L6RSP', `tls.ca_file: ${describeError(thrown).message}`));
     return;
   }
   const secure = connectTls({ ...options, socket });
-  const failSecure = (reason: Failure): void => {
-    detach(secure);
+  const listeners: Listeners = {};
+  const fail = (reason: Failure): void => {
+    detach(secure, listeners);
     secure.destroy();
-    fail(reason);
+    socket.destroy();
+    handlers.failed(reason);
   };
-  secure.once('secureConnect', () => ready(secure));
-  secure.on('error', error => failSecure(socketFailure('handshaking', error)));
-  secure.on('close', () => failSecure(failure('L4LOST', 'the server closed the connection (handshaking)')));
+  listeners.secureConnect = () => {
+    detach(secure, listeners);
+    handlers.ready(secure, new Uint8Array(0));
+  };
+  listeners.error = error => fail(socketFailure('handshaking', error));
+  listeners.close = () => fail(failure('L4LOST', 'the server closed the connection (handshaking)'));
+  attach(secure, listeners);
 }
 
 /** The file is read at every connection, so that a renewed authority needs no reload. Throws what reading throws. */
@@ -117,10 +120,22 @@ function tlsOptions(address: HostPort, tls: TlsConfig): ConnectionOptions {
   };
 }
 
-function detach(socket: Socket): void {
-  for (const event of ['lookup', 'connect', 'data', 'close', 'secureConnect', 'error']) {
-    socket.removeAllListeners(event);
-  }
+/** Ours only: a TLS socket has listeners of its own that must stay. */
+interface Listeners {
+  lookup?: (error: Error | null) => void;
+  connect?: () => void;
+  secureConnect?: () => void;
+  data?: (chunk: Buffer) => void;
+  error?: (error: Error) => void;
+  close?: () => void;
+}
+
+function attach(socket: Socket, listeners: Listeners): void {
+  for (const [event, listener] of Object.entries(listeners)) socket.on(event, listener as () => void);
+}
+
+function detach(socket: Socket, listeners: Listeners): void {
+  for (const [event, listener] of Object.entries(listeners)) socket.off(event, listener as () => void);
   // A destroyed socket may still report an error, and one without a listener would end the process.
   socket.on('error', () => undefined);
 }

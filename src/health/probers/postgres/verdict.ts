@@ -8,7 +8,8 @@ import { type Failure } from './failures.ts';
 
 /** One of the two ways to ask. `alive`: the session can be asked again (it answered, if only with an SQL error). */
 export type Part =
-  | { readonly kind: 'absent' | 'pending' }
+  | { readonly kind: 'absent' }
+  | { readonly kind: 'pending' }
   | { readonly kind: 'answered'; readonly facts: ServerFacts }
   | { readonly kind: 'failed'; readonly failure: Failure; readonly alive: boolean };
 

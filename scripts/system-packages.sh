@@ -1,0 +1,68 @@
+#!/bin/sh
+# Installs from Debian what the tests need beside Node: real servers and their tools. Does nothing when all are there.
+# Nothing it installs is started: tests start their own servers, on loopback, and end them.
+set -eu
+
+# package:program that must exist (a full path where Debian keeps it off the PATH)
+needed='
+postgresql-15:/usr/lib/postgresql/15/bin/initdb
+postgresql-15:/usr/lib/postgresql/15/bin/pgbench
+postgresql-client-15:psql
+openssl:openssl
+'
+
+missing=''
+for entry in $needed; do
+  package=${entry%%:*}
+  command -v "${entry#*:}" >/dev/null && continue
+  case " $missing " in *" $package "*) ;; *) missing="$missing $package" ;; esac
+done
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" -eq 0 ]; then
+  as_root=''
+elif sudo -n true 2>/dev/null; then
+  as_root='sudo -n'
+else
+  echo "system packages: the tests need$missing; as root: apt-get install --no-install-recommends$missing" >&2
+  exit 1
+fi
+if ! command -v apt-get >/dev/null; then
+  echo "system packages: the tests need$missing, and there is no apt-get here to install them with" >&2
+  exit 1
+fi
+
+# Runs a shell command as root and shows what it wrote only if it failed.
+root() {
+  if ! output=$($as_root sh -c "$1" 2>&1); then
+    printf '%s\n' "$output" >&2
+    return 1
+  fi
+}
+
+# The Debian package makes and starts a cluster on port 5432 unless it is told not to before it is installed.
+cluster_conf=/etc/postgresql-common/createcluster.conf
+[ -e $cluster_conf ] || root "mkdir -p ${cluster_conf%/*} && echo 'create_main_cluster = false' >$cluster_conf"
+
+# Debian's own switch for "start no service on installation"; ours stands only while we install.
+policy=/usr/sbin/policy-rc.d
+if ! [ -e $policy ]; then
+  root "printf '#!/bin/sh\nexit 101\n' >$policy && chmod 755 $policy"
+  trap 'root "rm -f $policy"' EXIT
+  trap 'exit 1' INT TERM
+fi
+
+install="DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+  -o Dpkg::Options::=--force-confold -o DPkg::Lock::Timeout=120$missing"
+# Package lists may be missing (a slim image) or too old to name files that still exist: then update once.
+if ! root "$install" 2>/dev/null; then
+  root 'apt-get update -o DPkg::Lock::Timeout=120'
+  root "$install"
+fi
+
+for entry in $needed; do
+  if ! command -v "${entry#*:}" >/dev/null; then
+    echo "system packages: ${entry%%:*} is installed but there is no ${entry#*:}" >&2
+    exit 1
+  fi
+done

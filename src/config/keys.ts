@@ -1,0 +1,57 @@
+// Which keys belong where, read from the JSON Schema: for suggestions and for the reference page. Pure.
+
+import { configJsonSchema, type JsonSchema } from './json-schema.ts';
+import { quote, type Path } from './path.ts';
+import { didYouMean, nearest } from './suggest.ts';
+
+/** Stands in a path where a name of the user's choice stands in the file. */
+export const ANY_NAME = '<name>';
+
+export interface KnownKey {
+  /** From the top, names replaced by `<name>`. */
+  readonly path: readonly string[];
+  readonly schema: JsonSchema;
+  readonly required: boolean;
+}
+
+/** Every key that the schema knows, parents first, in the schema's order. */
+export function knownKeys(): readonly KnownKey[] {
+  return below(configJsonSchema(), []);
+}
+
+function below(schema: JsonSchema, path: readonly string[]): readonly KnownKey[] {
+  const { additionalProperties } = schema;
+  const named = Object.entries(schema.properties ?? {}).flatMap(([key, child]) => {
+    if (typeof child === 'boolean') return [];
+    const at = [...path, key];
+    return [{ path: at, schema: child, required: schema.required?.includes(key) ?? false }, ...below(child, at)];
+  });
+  const free = typeof additionalProperties === 'object' ? below(additionalProperties, [...path, ANY_NAME]) : [];
+  const variants = (schema.anyOf ?? []).flatMap(child => (typeof child === 'boolean' ? [] : below(child, path)));
+  return [...named, ...free, ...variants];
+}
+
+/** What is wrong with a key that the schema doesn't know, and what was probably meant. */
+export function unknownKeyMessage(path: Path, known: readonly KnownKey[]): string {
+  const key = String(path.at(-1));
+  const parent = path.slice(0, -1);
+  const siblings = known.filter(({ path: at }) => at.length === path.length && isBelow(at, parent)).map(nameOf);
+  const message = `unknown key ${quote(key, 64)}`;
+  if (nearest(key, siblings) !== null) return message + didYouMean(key, siblings);
+  const homes = known.filter(entry => nameOf(entry) === key).map(entry => entry.path.slice(0, -1).join('.') || 'the top level');
+  if (homes.length > 0) return `${message}; it belongs in ${homes.join(' or ')}`;
+  return siblings.length === 0 ? message : `${message}; known here: ${siblings.join(', ')}`;
+}
+
+/** A valid value for a key that must be there, `undefined` for any other path. */
+export function placeholderFor(path: Path, known: readonly KnownKey[]): unknown {
+  const key = known.find(({ path: at, required }) => required && at.length === path.length && isBelow(at, path));
+  return key?.schema.examples?.[0];
+}
+
+const nameOf = ({ path }: KnownKey): string => path.at(-1) ?? '';
+
+/** Whether a known path leads through (or to) a path of the file. */
+function isBelow(known: readonly string[], parent: Path): boolean {
+  return parent.every((segment, index) => known[index] === segment || known[index] === ANY_NAME);
+}

@@ -1,0 +1,33 @@
+// The proxy's own waiting times and paces, with the reason for each. What an operator sets is in the config;
+// what a stranger may make us hold is in core/limits.ts.
+
+/** A server closes a cancel connection as soon as it has sent the signal; one that doesn't is no help any more. */
+export const CANCEL_TIMEOUT_MS = 5_000;
+
+/** How long a closed client may take to read what it was already sent, before its socket is destroyed. */
+export const LINGER_MS = 5_000;
+
+/** A server that has ended its half says nothing more: a client that neither reads nor closes meanwhile is let go. */
+export const HALF_CLOSED_MAX_MS = 60_000;
+
+/** Longest time between two looks at the byte counters of open sessions. */
+export const SWEEP_MAX_MS = 5_000;
+
+/** TCP keepalive starts after this much silence, on both sides of every session. */
+export const KEEPALIVE_DELAY_MS = 30_000;
+
+/** An accept error that repeats (no descriptors) is told of at most this often. */
+export const ACCEPT_ERROR_INTERVAL_MS = 10_000;
+
+/** Held clients released at once: enough to fill a core with dials, few enough not to flood a server's backlog. */
+export const RELEASE_BURST = 64;
+
+/** While the burst's dials are still under way, this many more go every RELEASE_TICK_MS, so that slow dials starve nobody. */
+export const RELEASE_TRICKLE = 8;
+export const RELEASE_TICK_MS = 5;
+
+/** After every candidate refused: the pause before one held client tries again on behalf of all. */
+export const RETRY_PAUSE_MS = 25;
+
+/** Answers to SSLRequest and GSSENCRequest that a refused client gets; libpq asks for each once. */
+export const ENCRYPTION_REFUSALS_MAX = 2;

@@ -1,0 +1,39 @@
+// What a change of the topology does to clients, in the order that safety rule 3 demands.
+// Decides by the new view alone, not by what changed in it: said twice it does nothing more.
+// Called by proxy.ts for every published change, synchronously.
+
+import { type BackendView } from '../topology/model.ts';
+import { type CloseReason } from './events.ts';
+import { type SessionRegistry } from './registry.ts';
+
+export interface ChangeListener {
+  /** Dials to servers that are no longer eligible end here. */
+  snapshotChanged(): void;
+  /** Lets held clients go, if there is a server for them now. */
+  release(): void;
+}
+
+export type ReportClosed = (backend: string, server: string, reason: CloseReason, count: number) => void;
+
+/**
+ * First every session that must not go on is closed, of all frontends; then dials are checked; only then is anybody
+ * released. `frontends` are those of this backend.
+ */
+export function applyView(
+  view: BackendView,
+  registry: SessionRegistry,
+  frontends: readonly ChangeListener[],
+  report: ReportClosed,
+): void {
+  const close = (server: string, reason: CloseReason, count: number): void => {
+    if (count > 0) report(view.name, server, reason, count);
+  };
+  for (const { name, health } of view.servers) {
+    if (health.kind === 'down') close(name, 'server-down', registry.closeAll(view.name, name, 'server-down'));
+    if (name !== view.primary)
+      close(name, 'demotion', registry.closeAll(view.name, name, 'demotion', ['primary']));
+    else close(name, 'promotion', registry.closeAll(view.name, name, 'promotion', ['replica']));
+  }
+  for (const frontend of frontends) frontend.snapshotChanged();
+  for (const frontend of frontends) frontend.release();
+}

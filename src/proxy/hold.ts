@@ -1,0 +1,106 @@
+// The hold: clients that wait for a server, first come first served, bounded, and let go at a pace. Pure: time comes in.
+// Not the deadline of a client (its session has it) and no timer: the frontend asks `take` on a change and at `nextAt`.
+
+import { type MonotonicMs } from '../core/clock.ts';
+import { invariant } from '../core/errors.ts';
+import { RELEASE_BURST, RELEASE_TICK_MS, RELEASE_TRICKLE, RETRY_PAUSE_MS } from './bounds.ts';
+
+/**
+ * Life of a client: `join` -> `take` -> `settle` (joined to a server, or gone), or `take` -> `giveBack` (its dial failed,
+ * or the server is no longer eligible): it waits on, ahead of those who came later.
+ */
+export class HoldQueue<T> {
+  readonly #max: number;
+  /** In order of arrival: a Set and not a list, so that a client that leaves is forgotten in one step. */
+  readonly #waiting = new Set<T>();
+  /** Given back after a failed dial: they came before everybody in `#waiting`. */
+  readonly #returned = new Set<T>();
+  readonly #released = new Set<T>();
+  #pausedUntil: MonotonicMs = -Infinity;
+  #tickedAt: MonotonicMs = -Infinity;
+  /** After a failure one client tries for all; the first success opens the gate again. */
+  #probing = false;
+
+  /** `max`: clients that may wait at once, 0 or more. */
+  constructor(max: number) {
+    this.#max = max;
+  }
+
+  /** Clients that wait now; those released and not yet settled aren't among them. */
+  get size(): number {
+    return this.#returned.size + this.#waiting.size;
+  }
+
+  /** Adds a client behind all others; false when the hold is full. */
+  join(client: T): boolean {
+    const known = this.#waiting.has(client) || this.#returned.has(client) || this.#released.has(client);
+    invariant(!known, 'a client waits once');
+    if (this.size >= this.#max) return false;
+    this.#waiting.add(client);
+    return true;
+  }
+
+  /** A client that waits or was released is gone. Harmless for one that is neither. */
+  leave(client: T): void {
+    this.#waiting.delete(client);
+    this.#returned.delete(client);
+    this.#released.delete(client);
+  }
+
+  /** A released client got its server. */
+  settle(client: T): void {
+    if (!this.#released.delete(client)) return;
+    this.#probing = false;
+    this.#pausedUntil = -Infinity;
+  }
+
+  /** A released client got none and waits on at the head. Bounded by `max` and the burst: it was in the hold before. */
+  giveBack(client: T): void {
+    invariant(this.#released.delete(client), 'only a released client is given back');
+    this.#returned.add(client);
+  }
+
+  /** Every candidate refused: nobody goes for RETRY_PAUSE_MS, then one does. */
+  pause(now: MonotonicMs): void {
+    this.#probing = true;
+    this.#pausedUntil = now + RETRY_PAUSE_MS;
+  }
+
+  /** Who may go now, in order. Call it only while there is a server to go to. */
+  take(now: MonotonicMs): readonly T[] {
+    if (now < this.#pausedUntil) return [];
+    const allowance = this.#allowance(now);
+    const clients: T[] = [];
+    for (const queue of [this.#returned, this.#waiting]) {
+      for (const client of queue) {
+        if (clients.length >= allowance) break;
+        queue.delete(client);
+        this.#released.add(client);
+        clients.push(client);
+      }
+    }
+    if (clients.length > 0) this.#tickedAt = now;
+    return clients;
+  }
+
+  /**
+   * When to call `take` again if nothing else happens: a time in the past means now, null that only an event helps
+   * (nobody waits, or the one that tries for all is under way).
+   */
+  nextAt(): MonotonicMs | null {
+    if (this.size === 0) return null;
+    if (this.#open() > 0) return this.#pausedUntil;
+    return this.#probing ? null : this.#tickedAt + RELEASE_TICK_MS;
+  }
+
+  /** Clients that may be under way besides those that are. */
+  #open(): number {
+    return (this.#probing ? 1 : RELEASE_BURST) - this.#released.size;
+  }
+
+  #allowance(now: MonotonicMs): number {
+    const open = this.#open();
+    if (open > 0) return open;
+    return !this.#probing && now - this.#tickedAt >= RELEASE_TICK_MS ? RELEASE_TRICKLE : 0;
+  }
+}

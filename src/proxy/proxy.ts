@@ -1,0 +1,88 @@
+// The proxy as a whole: its frontends, the registry they share, and the reaction to a change of the topology.
+// Knows nothing of probes or elections: it reads views and follows them. Built by app.
+
+import { type Config } from '../config/schema.ts';
+import { type Clock } from '../core/clock.ts';
+import { type Random } from '../core/random.ts';
+import { type Topic } from '../core/topic.ts';
+import { type BackendChange, type BackendView } from '../topology/model.ts';
+import { type FrontendGauge, type ProxyObserver } from './events.ts';
+import { applyView } from './failover.ts';
+import { Frontend } from './frontend.ts';
+import { SessionRegistry } from './registry.ts';
+
+/** What the proxy needs of the topology. */
+export interface TopologySource {
+  view(backend: string): BackendView;
+  readonly changes: Topic<BackendChange>;
+}
+
+export interface ProxyDeps {
+  readonly config: Config;
+  readonly topology: TopologySource;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly observer: ProxyObserver;
+}
+
+export interface Proxy {
+  /** Opens every port or none; rejects with BIND_FAILED. */
+  listen(): Promise<void>;
+  frontends(): readonly FrontendGauge[];
+  /** Client sessions that are joined to a server now. */
+  sessionsOf(backend: string, server: string): number;
+  /** Stops accepting, refuses those who wait, lets sessions end until `deadlineMs` from now, then closes the rest. */
+  drain(deadlineMs: number): Promise<void>;
+  /** Ends everything now; resolves when the last socket is gone. */
+  close(): Promise<void>;
+}
+
+export function createProxy({ config, topology, clock, random, observer }: ProxyDeps): Proxy {
+  const registry = new SessionRegistry();
+  const frontends = Object.entries(config.frontends).map(([name, frontendConfig]) => {
+    const view = (): BackendView => topology.view(frontendConfig.backend);
+    const frontend = new Frontend({ name, config: frontendConfig, view, registry, clock, random, observer });
+    return { backend: frontendConfig.backend, frontend };
+  });
+  const all = frontends.map(({ frontend }) => frontend);
+  const unsubscribe = topology.changes.subscribe(({ after }) => {
+    const affected = frontends
+      .filter(({ backend }) => backend === after.name)
+      .map(({ frontend }) => frontend);
+    applyView(after, registry, affected, (...closed) => observer.sessionsClosed(...closed));
+  });
+
+  async function close(): Promise<void> {
+    unsubscribe();
+    for (const frontend of all) frontend.close();
+    await Promise.all(all.map(frontend => frontend.emptied()));
+  }
+
+  return {
+    async listen() {
+      try {
+        for (const frontend of all) await frontend.listen();
+      } catch (thrown) {
+        await close();
+        throw thrown;
+      }
+    },
+    frontends: () => all.map(frontend => frontend.gauge()),
+    sessionsOf: (backend, server) => registry.count(backend, server),
+    async drain(deadlineMs) {
+      for (const frontend of all) frontend.stopAccepting();
+      const emptied = Promise.all(all.map(frontend => frontend.emptied()));
+      await Promise.race([emptied, deadline(clock, deadlineMs, emptied)]);
+      await close();
+    },
+    close,
+  };
+}
+
+/** Resolves at the deadline; its timer ends with `unless`. */
+function deadline(clock: Clock, delayMs: number, unless: Promise<unknown>): Promise<void> {
+  return new Promise(resolve => {
+    const timer = clock.schedule(delayMs, resolve);
+    void unless.then(() => timer.cancel());
+  });
+}

@@ -1,0 +1,112 @@
+// Who is joined to which server: sessions by backend and server, dials under way, and the cancel keys servers gave out.
+// Holds no socket: a session is anything that can be evicted. Filled by the connections, emptied by them as they end.
+
+import { type Route } from '../config/schema.ts';
+import { invariant } from '../core/errors.ts';
+import { type CloseReason } from './events.ts';
+
+export interface JoinedSession {
+  readonly frontend: string;
+  readonly backend: string;
+  readonly server: string;
+  readonly route: Route;
+  /** Ends the session now; by the time it returns the session has left the registry and its server is reset. */
+  evict(reason: CloseReason): void;
+}
+
+/** Names a CancelRequest's key within a backend. */
+export function cancelKey(pid: number, key: Uint8Array): string {
+  return `${pid} ${Buffer.from(key).toString('hex')}`;
+}
+
+interface ServerEntry {
+  readonly sessions: Set<JoinedSession>;
+  /** Of the sessions, those that came for the primary: counted, so that each new session can be checked in one step. */
+  forPrimary: number;
+  dials: number;
+}
+
+export class SessionRegistry {
+  readonly #backends = new Map<string, Map<string, ServerEntry>>();
+  readonly #keys = new Map<string, JoinedSession>();
+
+  add(session: JoinedSession): void {
+    const entry = this.#entry(session.backend, session.server);
+    entry.sessions.add(session);
+    if (session.route === 'primary') entry.forPrimary += 1;
+  }
+
+  remove(session: JoinedSession): void {
+    const entry = this.#entry(session.backend, session.server);
+    invariant(entry.sessions.delete(session), 'a session leaves the registry once');
+    if (session.route === 'primary') entry.forPrimary -= 1;
+  }
+
+  /** Sessions to a server, of every frontend. */
+  count(backend: string, server: string): number {
+    return this.#backends.get(backend)?.get(server)?.sessions.size ?? 0;
+  }
+
+  /** Sessions and dials: a burst of releases must not all see the same idle server. */
+  load(backend: string, server: string): number {
+    const entry = this.#backends.get(backend)?.get(server);
+    return entry === undefined ? 0 : entry.sessions.size + entry.dials;
+  }
+
+  dialStarted(backend: string, server: string): void {
+    this.#entry(backend, server).dials += 1;
+  }
+
+  dialEnded(backend: string, server: string): void {
+    const entry = this.#entry(backend, server);
+    entry.dials -= 1;
+    invariant(entry.dials >= 0, 'a dial ends once');
+  }
+
+  /** Sessions that came for the primary and are joined to another server than `server` (safety rule 3: none may be). */
+  primarySessionsElsewhere(backend: string, server: string): number {
+    let count = 0;
+    for (const [name, { forPrimary }] of this.#backends.get(backend) ?? []) {
+      if (name !== server) count += forPrimary;
+    }
+    return count;
+  }
+
+  /** Evicts the sessions to a server, of the given routes only where given; returns how many. */
+  closeAll(backend: string, server: string, reason: CloseReason, routes?: readonly Route[]): number {
+    const sessions = this.#backends.get(backend)?.get(server)?.sessions ?? new Set();
+    const doomed = [...sessions].filter(({ route }) => routes === undefined || routes.includes(route));
+    for (const session of doomed) session.evict(reason);
+    return doomed.length;
+  }
+
+  /** Servers with sessions of a frontend. */
+  serversOf(frontend: string, backend: string): readonly string[] {
+    return [...(this.#backends.get(backend) ?? [])]
+      .filter(([, { sessions }]) => [...sessions].some(session => session.frontend === frontend))
+      .map(([name]) => name);
+  }
+
+  /** Remembers which session a cancel key belongs to; returns how to forget it. */
+  learnKey(session: JoinedSession, key: string): () => void {
+    const name = `${session.backend} ${key}`;
+    this.#keys.set(name, session);
+    return () => {
+      // Two servers may give out the same key; the later session's entry isn't the earlier one's to forget.
+      if (this.#keys.get(name) === session) this.#keys.delete(name);
+    };
+  }
+
+  /** The server that gave out this key; null for one never seen, as of encrypted sessions. */
+  serverOfKey(backend: string, key: string): string | null {
+    return this.#keys.get(`${backend} ${key}`)?.server ?? null;
+  }
+
+  #entry(backend: string, server: string): ServerEntry {
+    let servers = this.#backends.get(backend);
+    if (servers === undefined) this.#backends.set(backend, (servers = new Map()));
+    let entry = servers.get(server);
+    if (entry === undefined) servers.set(server, (entry = { sessions: new Set(), forPrimary: 0, dials: 0 }));
+    return entry;
+  }
+}

@@ -1,0 +1,163 @@
+// The vocabulary of a client connection: its states, what can happen to it, and what a driver has to do about it.
+// No behaviour here: session.ts moves between the states, a driver (drivers/net) turns sockets into events and actions
+// into system calls.
+
+import { type MonotonicMs } from '../core/clock.ts';
+import { type Address, type BackendView } from '../topology/model.ts';
+import { type CloseReason, type ConnectError, type HoldOutcome, type RejectReason } from './events.ts';
+import { type Eligibility, type RouteDecision } from './router.ts';
+
+/** What a frontend's configuration means for one client. */
+export interface SessionRules extends Eligibility {
+  readonly holdMs: number;
+  readonly connectTimeoutMs: number;
+}
+
+/** How a client opened the connection; the name of its first packet. */
+export type Opening = 'startup' | 'ssl-request' | 'gssenc-request' | 'direct-tls';
+
+/** What is known of a client until it has a server. */
+export interface Waiting {
+  /** All bytes it has sent; a server gets them unchanged. */
+  readonly bytes: Uint8Array;
+  readonly opening: Opening | null;
+  /** It sent more than HELD_CLIENT_MAX_BYTES and is no longer read. */
+  readonly full: boolean;
+  /** When its wait began; null if it never had to wait. */
+  readonly heldSince: MonotonicMs | null;
+  /** Set when it first asked for a server. */
+  readonly holdUntil: MonotonicMs | null;
+  /** Connection attempts so far: also the number of the newest. */
+  readonly dials: number;
+  /** Why the newest attempt failed. */
+  readonly lastError: ConnectError | null;
+}
+
+/** `ServerView` reduced to what a dial needs; the view itself ages. */
+export interface Target {
+  readonly name: string;
+  readonly address: Address;
+}
+
+export type SessionState =
+  | { readonly kind: 'new' }
+  /** Reading the first packet. */
+  | { readonly kind: 'greeting'; readonly waiting: Waiting }
+  /** Asked for candidates; the answer comes at once. */
+  | { readonly kind: 'routing'; readonly waiting: Waiting }
+  | { readonly kind: 'holding'; readonly waiting: Waiting }
+  | {
+      readonly kind: 'dialing';
+      readonly waiting: Waiting;
+      readonly candidates: readonly Target[];
+      /** The candidate that is being dialed. */
+      readonly index: number;
+      /** Of the view the candidates came from: a new epoch makes them worthless to a primary route. */
+      readonly epoch: number;
+    }
+  | { readonly kind: 'relaying'; readonly ended: 'client' | 'server' | null }
+  /** Reading on until the answer can be given. `bytes` are those not understood yet. */
+  | {
+      readonly kind: 'refusing';
+      readonly bytes: Uint8Array;
+      readonly reason: RejectReason;
+      readonly answered: number;
+    }
+  | { readonly kind: 'cancelling' }
+  | { readonly kind: 'closed' };
+
+export type SessionEvent =
+  /** `refuse`: the client is over a limit; it is read only to be told so. */
+  | { readonly kind: 'accepted'; readonly at: MonotonicMs; readonly refuse: RejectReason | null }
+  | { readonly kind: 'received'; readonly at: MonotonicMs; readonly bytes: Uint8Array }
+  | {
+      readonly kind: 'routed';
+      readonly at: MonotonicMs;
+      readonly decision: RouteDecision;
+      readonly epoch: number;
+    }
+  /** The answer to `hold` when there is no room. */
+  | { readonly kind: 'hold-full'; readonly at: MonotonicMs }
+  /** Its turn in the hold has come. */
+  | { readonly kind: 'released'; readonly at: MonotonicMs }
+  | { readonly kind: 'snapshot-changed'; readonly at: MonotonicMs; readonly view: BackendView }
+  | {
+      readonly kind: 'connected';
+      readonly at: MonotonicMs;
+      readonly dial: number;
+      readonly view: BackendView;
+    }
+  | {
+      readonly kind: 'connect-failed';
+      readonly at: MonotonicMs;
+      readonly dial: number;
+      readonly error: ConnectError;
+    }
+  /** The peer ended its half (FIN); it may still read. */
+  | { readonly kind: 'client-ended'; readonly at: MonotonicMs }
+  | { readonly kind: 'server-ended'; readonly at: MonotonicMs }
+  | { readonly kind: 'client-reset'; readonly at: MonotonicMs }
+  | { readonly kind: 'server-reset'; readonly at: MonotonicMs }
+  /** A joined session must end for a reason of ours. */
+  | { readonly kind: 'evicted'; readonly at: MonotonicMs; readonly reason: CloseReason }
+  /** Every server has closed its cancel connection. */
+  | { readonly kind: 'cancel-done'; readonly at: MonotonicMs }
+  /** The time set by the newest `deadline` action has come. */
+  | { readonly kind: 'deadline'; readonly at: MonotonicMs }
+  | { readonly kind: 'shutdown'; readonly at: MonotonicMs };
+
+/** What became of a client connection: told to the observer exactly once, when it closes. */
+export type Outcome =
+  | { readonly kind: 'session'; readonly reason: CloseReason }
+  | { readonly kind: 'rejected'; readonly reason: RejectReason }
+  | { readonly kind: 'cancel' }
+  /** The client went before it had a server. */
+  | { readonly kind: 'left' };
+
+/**
+ * How sockets are closed.
+ * `answer`: write the refusal, then as `end`. `end`: FIN after what is already written, to both sides; read and drop
+ * the rest within a bound. `cut`: reset the server at once, `end` the client. `reset`: reset both at once.
+ */
+export type CloseMode = 'answer' | 'end' | 'cut' | 'reset';
+
+export type SessionAction =
+  /** Ask the router; answer with `routed`. `waited`: it has been in the hold, so it doesn't queue behind others again. */
+  | { readonly kind: 'route'; readonly waited: boolean }
+  /** `again`: give it back to the head of the hold. `pause`: every candidate refused, so nobody tries for a moment. */
+  | { readonly kind: 'hold'; readonly again: boolean; readonly pause: boolean }
+  /** Its wait is over; take it out of the hold, wherever it is there. */
+  | { readonly kind: 'unhold'; readonly outcome: HoldOutcome; readonly waitedMs: number }
+  | {
+      readonly kind: 'dial';
+      readonly dial: number;
+      readonly target: Target;
+      readonly timeoutMs: number;
+    }
+  /** Close that connection whatever has become of it; its events count no more. */
+  | { readonly kind: 'abort-dial'; readonly dial: number }
+  /** Send to the client. */
+  | { readonly kind: 'answer'; readonly bytes: Uint8Array }
+  | { readonly kind: 'stop-reading' }
+  /** Join client and server; `first` goes to the server before anything else. */
+  | {
+      readonly kind: 'relay';
+      /** When it was found that the server may serve the client. */
+      readonly at: MonotonicMs;
+      readonly dial: number;
+      readonly target: Target;
+      readonly first: Uint8Array;
+      readonly opening: Opening | null;
+      readonly epoch: number;
+    }
+  /** Pass the end of one half on, after all bytes. */
+  | { readonly kind: 'half-close'; readonly side: 'client' | 'server' }
+  | {
+      readonly kind: 'cancel';
+      readonly pid: number;
+      readonly key: Uint8Array;
+      readonly bytes: Uint8Array;
+    }
+  /** Replaces the time set before; null: none. */
+  | { readonly kind: 'deadline'; readonly at: MonotonicMs | null }
+  | { readonly kind: 'close'; readonly mode: CloseMode; readonly outcome: Outcome };

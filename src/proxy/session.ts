@@ -1,0 +1,431 @@
+// One client connection as a pure state machine: an event in, the next state and what to do out.
+// No socket, clock or randomness: time comes with events, so drivers and simulators run the same code.
+// Called by a driver's connection (drivers/net/connection.ts). An event that can't happen in a state throws.
+
+import { type MonotonicMs } from '../core/clock.ts';
+import { invariant, PointsmanError } from '../core/errors.ts';
+import { FIRST_BYTES_TIMEOUT_MS, HELD_CLIENT_MAX_BYTES } from '../core/limits.ts';
+import { decodeFirstPacket, REFUSE_ENCRYPTION } from '../protocol/postgres/startup.ts';
+import { CANCEL_TIMEOUT_MS, ENCRYPTION_REFUSALS_MAX } from './bounds.ts';
+import { type CloseReason, type HoldOutcome, type RejectReason } from './events.ts';
+import { mayServe } from './router.ts';
+import {
+  type CloseMode,
+  type Outcome,
+  type SessionAction,
+  type SessionEvent,
+  type SessionRules,
+  type SessionState,
+  type Target,
+  type Waiting,
+} from './session-model.ts';
+
+export interface Step {
+  readonly state: SessionState;
+  readonly actions: readonly SessionAction[];
+}
+
+export const newSession: SessionState = { kind: 'new' };
+
+type In<K extends SessionState['kind']> = Extract<SessionState, { kind: K }>;
+type Of<K extends SessionEvent['kind']> = Extract<SessionEvent, { kind: K }>;
+
+const unheard: Waiting = {
+  bytes: new Uint8Array(0),
+  opening: null,
+  full: false,
+  heldSince: null,
+  holdUntil: null,
+  dials: 0,
+  lastError: null,
+};
+
+/** Throws INTERNAL, naming state and event, for an event that the state rules out. */
+export function step(state: SessionState, event: SessionEvent, rules: SessionRules): Step {
+  switch (state.kind) {
+    case 'new':
+      return event.kind === 'accepted' ? onAccepted(event) : illegal(state, event);
+    case 'greeting':
+      return inGreeting(state, event);
+    case 'routing':
+      return event.kind === 'routed' ? onRouted(state, event, rules) : late(state, event, state.waiting);
+    case 'holding':
+      return inHolding(state, event);
+    case 'dialing':
+      return inDialing(state, event, rules);
+    case 'relaying':
+      return inRelaying(state, event);
+    case 'refusing':
+      return inRefusing(state, event);
+    case 'cancelling':
+      return inCancelling(state, event);
+    case 'closed':
+      // Sockets and timers go on telling of themselves while they close; nothing is left to do.
+      return event.kind === 'accepted' ? illegal(state, event) : stay(state);
+  }
+}
+
+function onAccepted({ at, refuse: reason }: Of<'accepted'>): Step {
+  const deadline: SessionAction = { kind: 'deadline', at: at + FIRST_BYTES_TIMEOUT_MS };
+  if (reason === null) return { state: { kind: 'greeting', waiting: unheard }, actions: [deadline] };
+  return { state: { kind: 'refusing', bytes: unheard.bytes, reason, answered: 0 }, actions: [deadline] };
+}
+
+function inGreeting(state: In<'greeting'>, event: SessionEvent): Step {
+  const { waiting } = state;
+  switch (event.kind) {
+    case 'received':
+      return greet(received(waiting, event.bytes).waiting, event.at);
+    case 'client-ended':
+      return close('end', { kind: 'left' });
+    case 'client-reset':
+      return close('reset', { kind: 'left' });
+    case 'deadline':
+      return close('reset', { kind: 'rejected', reason: 'first-bytes-timeout' });
+    case 'shutdown':
+      return refuse(waiting, 'shutdown', event.at);
+    default:
+      return late(state, event, waiting);
+  }
+}
+
+/** Looks at the first packet: what it is decides where the client goes. */
+function greet(waiting: Waiting, at: MonotonicMs): Step {
+  const packet = decodeFirstPacket(waiting.bytes);
+  if (packet.kind === 'need') return { state: { kind: 'greeting', waiting }, actions: [] };
+  if (packet.kind === 'bad') return close('reset', { kind: 'rejected', reason: 'bad-first-bytes' });
+  const { value, consumed } = packet;
+  if (value.kind === 'cancel') return cancel(value.pid, value.key, waiting.bytes.subarray(0, consumed), at);
+  const noDeadline: SessionAction = { kind: 'deadline', at: null };
+  const stop: readonly SessionAction[] = waiting.full ? [{ kind: 'stop-reading' }] : [];
+  return route({ ...waiting, opening: value.kind }, [noDeadline, ...stop]);
+}
+
+function onRouted(state: In<'routing'>, { at, decision, epoch }: Of<'routed'>, rules: SessionRules): Step {
+  const holdUntil = state.waiting.holdUntil ?? at + rules.holdMs;
+  const waiting = { ...state.waiting, holdUntil };
+  if (decision.kind === 'hold') return holdOn(waiting, at, false, rules);
+  const candidates = decision.servers.map(({ name, address }): Target => ({ name, address }));
+  return dial(waiting, candidates, 0, epoch, rules);
+}
+
+/** Waits, if there is time left; else refuses. */
+function holdOn(waiting: Waiting, at: MonotonicMs, pause: boolean, rules: SessionRules): Step {
+  const holdUntil = waiting.holdUntil ?? at;
+  if (at >= holdUntil) {
+    if (waiting.lastError !== null) return refuse(waiting, 'connect-failed', at);
+    return refuse(waiting, rules.holdMs === 0 ? 'no-server' : 'hold-timeout', at);
+  }
+  const again = waiting.heldSince !== null;
+  return {
+    state: { kind: 'holding', waiting: { ...waiting, heldSince: waiting.heldSince ?? at } },
+    actions: [
+      { kind: 'deadline', at: holdUntil },
+      { kind: 'hold', again, pause },
+    ],
+  };
+}
+
+function inHolding(state: In<'holding'>, event: SessionEvent): Step {
+  const { waiting } = state;
+  switch (event.kind) {
+    case 'received':
+      return withMore(state, event.bytes);
+    case 'hold-full':
+      return refuse({ ...waiting, heldSince: null }, 'hold-full', event.at);
+    case 'released':
+      return route(waiting, [{ kind: 'deadline', at: null }]);
+    case 'deadline':
+      return refuse(waiting, waiting.lastError === null ? 'hold-timeout' : 'connect-failed', event.at);
+    case 'client-ended':
+    case 'client-reset':
+      return leave(waiting, event, []);
+    case 'shutdown':
+      return refuse(waiting, 'shutdown', event.at);
+    default:
+      return late(state, event, waiting);
+  }
+}
+
+function dial(
+  waiting: Waiting,
+  candidates: readonly Target[],
+  index: number,
+  epoch: number,
+  rules: SessionRules,
+): Step {
+  const target = candidates[index];
+  invariant(target !== undefined, 'only a candidate is dialed');
+  const number = waiting.dials + 1;
+  return {
+    state: { kind: 'dialing', waiting: { ...waiting, dials: number }, candidates, index, epoch },
+    actions: [{ kind: 'dial', dial: number, target, timeoutMs: rules.connectTimeoutMs }],
+  };
+}
+
+function inDialing(state: In<'dialing'>, event: SessionEvent, rules: SessionRules): Step {
+  const { waiting } = state;
+  const abort: SessionAction = { kind: 'abort-dial', dial: waiting.dials };
+  switch (event.kind) {
+    case 'received':
+      return withMore(state, event.bytes);
+    case 'connected':
+      if (event.dial !== waiting.dials) return late(state, event, waiting);
+      return onConnected(state, event, rules);
+    case 'connect-failed':
+      if (event.dial !== waiting.dials) return late(state, event, waiting);
+      return onConnectFailed(state, event, rules);
+    case 'snapshot-changed':
+      if (isStillGood(state, event, rules)) return stay(state);
+      return route(waiting, [abort]);
+    case 'client-ended':
+    case 'client-reset':
+      return leave(waiting, event, [abort]);
+    case 'shutdown':
+      return refuse(waiting, 'shutdown', event.at, [abort]);
+    default:
+      return late(state, event, waiting);
+  }
+}
+
+/** Safety rules 1 and 3: what was true when the dial began may no longer be. */
+function isStillGood(
+  { candidates, index, epoch }: In<'dialing'>,
+  { view, at }: Of<'connected'> | Of<'snapshot-changed'>,
+  rules: SessionRules,
+): boolean {
+  if (rules.route === 'primary' && view.epoch !== epoch) return false;
+  return mayServe(rules, view, at, candidates[index]?.name ?? '');
+}
+
+function onConnected(state: In<'dialing'>, event: Of<'connected'>, rules: SessionRules): Step {
+  const { waiting, candidates, index, epoch } = state;
+  const target = candidates[index];
+  const dial = waiting.dials;
+  if (target === undefined || !isStillGood(state, event, rules))
+    return route(waiting, [{ kind: 'abort-dial', dial }]);
+  const { bytes, opening } = waiting;
+  return {
+    state: { kind: 'relaying', ended: null },
+    actions: [
+      ...endWait(waiting, 'served', event.at),
+      { kind: 'relay', at: event.at, dial, target, first: bytes, opening, epoch },
+    ],
+  };
+}
+
+/** No byte has been sent to a server yet, so the next may be tried: with a lost primary, after a pause in the hold. */
+function onConnectFailed(
+  state: In<'dialing'>,
+  { at, error }: Of<'connect-failed'>,
+  rules: SessionRules,
+): Step {
+  const waiting = { ...state.waiting, lastError: error };
+  // Another server would need a descriptor or port too, and a held client keeps one that sessions may need.
+  if (error === 'local') return refuse(waiting, 'descriptors', at);
+  const timeLeft = rules.holdMs === 0 || at < (waiting.holdUntil ?? at);
+  if (timeLeft && state.index + 1 < state.candidates.length) {
+    return dial(waiting, state.candidates, state.index + 1, state.epoch, rules);
+  }
+  return holdOn(waiting, at, true, rules);
+}
+
+function inRelaying(state: In<'relaying'>, event: SessionEvent): Step {
+  switch (event.kind) {
+    case 'client-ended':
+      if (state.ended === 'server') return endSession('end', 'server');
+      return {
+        state: { kind: 'relaying', ended: 'client' },
+        actions: [{ kind: 'half-close', side: 'server' }],
+      };
+    case 'server-ended':
+      if (state.ended === 'client') return endSession('end', 'client');
+      return {
+        state: { kind: 'relaying', ended: 'server' },
+        actions: [{ kind: 'half-close', side: 'client' }],
+      };
+    case 'client-reset':
+      return endSession('reset', state.ended === 'server' ? 'server' : 'client-reset');
+    case 'server-reset':
+      // A server that ended before has said all it had to say; its late reset must not cost the client the last words.
+      return state.ended === 'server' ? endSession('cut', 'server') : endSession('reset', 'server-reset');
+    case 'evicted':
+      return endSession(event.reason === 'idle' || event.reason === 'shutdown' ? 'end' : 'cut', event.reason);
+    case 'shutdown':
+    case 'connected':
+    case 'connect-failed':
+    case 'snapshot-changed':
+      return stay(state);
+    default:
+      return illegal(state, event);
+  }
+}
+
+function inRefusing(state: In<'refusing'>, event: SessionEvent): Step {
+  switch (event.kind) {
+    case 'received': {
+      const bytes = concat(state.bytes, event.bytes);
+      return answer({ ...state, bytes }, event.at, []);
+    }
+    case 'deadline':
+    case 'client-reset':
+      return close('reset', { kind: 'rejected', reason: state.reason });
+    case 'client-ended':
+      return close('end', { kind: 'rejected', reason: state.reason });
+    case 'shutdown':
+    case 'connected':
+    case 'connect-failed':
+    case 'snapshot-changed':
+      return stay(state);
+    default:
+      return illegal(state, event);
+  }
+}
+
+function inCancelling(state: In<'cancelling'>, event: SessionEvent): Step {
+  switch (event.kind) {
+    case 'cancel-done':
+      return close('end', { kind: 'cancel' });
+    case 'deadline':
+      return close('reset', { kind: 'cancel' });
+    // Some clients don't wait for the end of their request; it is carried out all the same.
+    case 'received':
+    case 'client-ended':
+    case 'client-reset':
+    case 'shutdown':
+    case 'connected':
+    case 'connect-failed':
+    case 'snapshot-changed':
+      return stay(state);
+    default:
+      return illegal(state, event);
+  }
+}
+
+/** Turns a client away: at once if it has said enough for an answer, else after reading on for a bounded time. */
+function refuse(
+  waiting: Waiting,
+  reason: RejectReason,
+  at: MonotonicMs,
+  before: readonly SessionAction[] = [],
+): Step {
+  const outcome: HoldOutcome = reason === 'shutdown' ? 'closed' : 'expired';
+  const actions: readonly SessionAction[] = [
+    ...before,
+    ...endWait(waiting, outcome, at),
+    { kind: 'deadline', at: at + FIRST_BYTES_TIMEOUT_MS },
+  ];
+  return answer({ kind: 'refusing', bytes: waiting.bytes, reason, answered: 0 }, at, actions);
+}
+
+/**
+ * Reads what a refused client sent: an ErrorResponse is only understood after its StartupMessage, and that only comes
+ * after an answer to SSLRequest. A CancelRequest is honoured still: it needs no room, and may be what makes some.
+ */
+function answer(state: In<'refusing'>, at: MonotonicMs, before: readonly SessionAction[]): Step {
+  const { reason, answered } = state;
+  const rejected: Outcome = { kind: 'rejected', reason };
+  const packet = decodeFirstPacket(state.bytes);
+  if (packet.kind === 'need') return { state, actions: before };
+  if (packet.kind === 'bad') return close('reset', rejected, before);
+  const rest = state.bytes.subarray(packet.consumed);
+  const { value } = packet;
+  switch (value.kind) {
+    case 'cancel':
+      return cancel(value.pid, value.key, state.bytes.subarray(0, packet.consumed), at, before);
+    case 'startup':
+      return close('answer', rejected, before);
+    case 'direct-tls':
+      return close('end', rejected, before);
+    case 'ssl-request':
+    case 'gssenc-request':
+      if (answered === ENCRYPTION_REFUSALS_MAX) return close('reset', rejected, before);
+      return answer({ ...state, bytes: rest, answered: answered + 1 }, at, [
+        ...before,
+        { kind: 'answer', bytes: REFUSE_ENCRYPTION },
+      ]);
+  }
+}
+
+function cancel(
+  pid: number,
+  key: Uint8Array,
+  bytes: Uint8Array,
+  at: MonotonicMs,
+  before: readonly SessionAction[] = [],
+): Step {
+  return {
+    state: { kind: 'cancelling' },
+    actions: [
+      ...before,
+      { kind: 'deadline', at: at + CANCEL_TIMEOUT_MS },
+      { kind: 'cancel', pid, key, bytes },
+    ],
+  };
+}
+
+function route(waiting: Waiting, before: readonly SessionAction[]): Step {
+  return {
+    state: { kind: 'routing', waiting },
+    actions: [...before, { kind: 'route', waited: waiting.heldSince !== null }],
+  };
+}
+
+function leave(
+  waiting: Waiting,
+  event: Of<'client-ended'> | Of<'client-reset'>,
+  before: readonly SessionAction[],
+): Step {
+  const actions = [...before, ...endWait(waiting, 'left', event.at)];
+  return close(event.kind === 'client-reset' ? 'reset' : 'end', { kind: 'left' }, actions);
+}
+
+/** A wait has one end, however often the client was released and given back. */
+function endWait({ heldSince }: Waiting, outcome: HoldOutcome, at: MonotonicMs): readonly SessionAction[] {
+  return heldSince === null ? [] : [{ kind: 'unhold', outcome, waitedMs: at - heldSince }];
+}
+
+function endSession(mode: CloseMode, reason: CloseReason): Step {
+  return close(mode, { kind: 'session', reason });
+}
+
+function close(mode: CloseMode, outcome: Outcome, before: readonly SessionAction[] = []): Step {
+  const actions: readonly SessionAction[] = [
+    ...before,
+    { kind: 'deadline', at: null },
+    { kind: 'close', mode, outcome },
+  ];
+  return { state: { kind: 'closed' }, actions };
+}
+
+/** More bytes from a client that has no server yet: kept for it, up to the limit. */
+function withMore(state: In<'holding'> | In<'dialing'>, bytes: Uint8Array): Step {
+  const { waiting, filled } = received(state.waiting, bytes);
+  return { state: { ...state, waiting }, actions: filled ? [{ kind: 'stop-reading' }] : [] };
+}
+
+function received(waiting: Waiting, more: Uint8Array): { waiting: Waiting; filled: boolean } {
+  const bytes = concat(waiting.bytes, more);
+  const full = bytes.length > HELD_CLIENT_MAX_BYTES;
+  return { waiting: { ...waiting, bytes, full }, filled: full && !waiting.full };
+}
+
+function concat(a: Uint8Array, b: Uint8Array): Uint8Array {
+  const joined = new Uint8Array(a.length + b.length);
+  joined.set(a);
+  joined.set(b, a.length);
+  return joined;
+}
+
+/** An aborted dial may still report, and a change may come between two steps; neither matters any more. All else is a bug. */
+function late(state: SessionState, event: SessionEvent, { dials }: Waiting): Step {
+  if (event.kind === 'snapshot-changed') return stay(state);
+  const aDial = event.kind === 'connected' || event.kind === 'connect-failed';
+  return aDial && event.dial <= dials ? stay(state) : illegal(state, event);
+}
+
+const stay = (state: SessionState): Step => ({ state, actions: [] });
+
+function illegal(state: SessionState, event: SessionEvent): never {
+  throw new PointsmanError('INTERNAL', `event ${event.kind} in session state ${state.kind}`);
+}

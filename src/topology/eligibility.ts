@@ -1,0 +1,43 @@
+// Which servers may be given to a client right now: safety rule 1 as functions from a view to servers.
+// Not the election (elect.ts) and not the order among several (proxy/balance). Called by the proxy's router,
+// once to choose a server and once more after the connection to it was made.
+
+import { type MonotonicMs } from '../core/clock.ts';
+import { isFresh, type BackendView, type ServerView } from './model.ts';
+
+/**
+ * The primary, if its newest result says "writable" and is not older than `freshnessMs`; else null.
+ * An elected primary in doubt (a missed probe, a busy server) is not accepting: it keeps its sessions and gets no new ones.
+ */
+export function acceptsWrites(view: BackendView, now: MonotonicMs): ServerView | null {
+  const server = view.servers.find(candidate => candidate.name === view.primary);
+  if (server === undefined || server.health.kind !== 'up' || server.result?.code !== 'L7OK') return null;
+  const { facts } = server.result;
+  if (facts.role !== 'primary' || !facts.writable) return null;
+  return isFresh(server.result, now, view.freshnessMs) ? server : null;
+}
+
+/** Servers of any role that are up and whose newest result is a fresh answer, in file order. */
+export function serving(view: BackendView, now: MonotonicMs): readonly ServerView[] {
+  return view.servers.filter(
+    server =>
+      server.health.kind === 'up' &&
+      server.result?.code === 'L7OK' &&
+      isFresh(server.result, now, view.freshnessMs),
+  );
+}
+
+/** Replicas to read from, in file order. With `maxLagMs`, only those that replicate and are known to be no further behind. */
+export function readable(
+  view: BackendView,
+  now: MonotonicMs,
+  maxLagMs: number | null,
+): readonly ServerView[] {
+  return serving(view, now).filter(({ result }) => {
+    if (result?.code !== 'L7OK' || result.facts.role !== 'replica') return false;
+    const { replicating, lagSeconds } = result.facts;
+    return (
+      maxLagMs === null || (replicating === true && lagSeconds !== null && lagSeconds * 1000 <= maxLagMs)
+    );
+  });
+}

@@ -1,0 +1,127 @@
+// The test runner: everything that must turn a run red does. Runs it as a process on small suites of its own,
+// since node:test refuses to run inside itself.
+
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { test, type TestContext } from 'node:test';
+
+const runner = resolve(import.meta.dirname, '../support/run.js');
+
+interface Run {
+  readonly status: number | null;
+  readonly count: string;
+  readonly output: string;
+}
+
+function runSuite(
+  t: TestContext,
+  files: Readonly<Record<string, string>>,
+  args: readonly string[] = [],
+): Run {
+  const root = mkdtempSync(join(tmpdir(), 'pointsman-runner-'));
+  t.after(() => rmSync(root, { recursive: true }));
+  for (const [path, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(root, path)), { recursive: true });
+    writeFileSync(join(root, path), `import { test, describe, before } from 'node:test';\n${text}`);
+  }
+  const env = { ...process.env };
+  delete env['NODE_TEST_CONTEXT'];
+  const countFile = join(root, 'count');
+  const { status, stdout } = spawnSync(
+    process.execPath,
+    [runner, '--tests', root, '--count-file', countFile, ...args],
+    { env, encoding: 'utf8' },
+  );
+  return { status, count: readFileSync(countFile, 'utf8').trim(), output: stdout };
+}
+
+const good = `test('good', () => {});`;
+
+test('test runner: a suite that passes is green, and its tests are counted', t => {
+  const { status, count } = runSuite(t, {
+    'unit/a.test.mjs': `${good} describe('some', () => { test('inner', () => {}); });`,
+    'integration/b.test.mjs': good,
+    'support/not-a-suite.test.mjs': `throw new Error('support is not run');`,
+  });
+  assert.deepEqual([status, count], [0, '3 0']);
+});
+
+const reds: readonly (readonly [what: string, text: string, count: string, says: RegExp])[] = [
+  [
+    'a test that fails',
+    `${good} test('bad', () => { throw new Error('the reason'); });`,
+    '1 1',
+    /the reason/,
+  ],
+  ['a test that is switched off', `${good} test.${'sk'}ip('off', () => {});`, '1 1', /skipped/],
+  ['a test that skips itself', `${good} test('off', t => t.${'sk'}ip());`, '1 1', /skipped/],
+  ['a test that is still to be written', `${good} test.${'to'}do('later');`, '1 1', /todo/],
+  ['a file without tests', `export {};`, '0 1', /holds no tests/],
+  ['a file that does not load', `import './gone.mjs';`, '0 1', /gone\.mjs/],
+  [
+    'a hook that fails',
+    `describe('x', () => { before(() => { throw new Error('hook'); }); ${good} });`,
+    '0 2',
+    /hook/,
+  ],
+  [
+    'an error after the end',
+    `test('early', () => { setImmediate(() => { throw new Error('late'); }); });`,
+    '1 1',
+    /late/,
+  ],
+  [
+    'a file that does not end',
+    `${good} setInterval(() => {}, 1000);`,
+    '1 1',
+    /nothing reported for 2000 ms.*good/,
+  ],
+  [
+    'a file that does not end when asked to',
+    `process.on('SIGTERM', () => {}); ${good} setInterval(() => {}, 1000);`,
+    '1 2',
+    /left process \d+ behind/,
+  ],
+  [
+    'a child left behind',
+    `import { spawn } from 'node:child_process';
+     test('leaves', () => { spawn('sleep', ['60'], { detached: true, stdio: 'ignore' }).unref(); });`,
+    '1 1',
+    /left process \d+ behind \(killed now\): sleep 60/,
+  ],
+];
+
+for (const [what, text, count, says] of reds) {
+  test(`test runner: ${what} makes it red`, t => {
+    const run = runSuite(t, { 'integration/a.test.mjs': text }, ['--idle-limit-ms', '2000']);
+    assert.deepEqual([run.status, run.count], [1, count], run.output);
+    assert.match(run.output, says);
+  });
+}
+
+test('test runner: a run that finds no tests is red', t => {
+  const { status, count } = runSuite(t, {});
+  assert.deepEqual([status, count], [1, '0 1']);
+});
+
+test('test runner: a path that matches nothing is red, one that matches runs only that', t => {
+  const files = { 'unit/a.test.mjs': good, 'unit/b.test.mjs': `throw new Error('not asked for');` };
+  const wrong = runSuite(t, files, ['unit/c']);
+  assert.deepEqual([wrong.status, wrong.count], [1, '0 1']);
+  const right = runSuite(t, files, ['test/unit/a']);
+  assert.deepEqual([right.status, right.count], [0, '1 0']);
+});
+
+test('test runner: what does not fit into the time of the suite is reported as failed', t => {
+  const hangs = `${good} setInterval(() => {}, 1000);`;
+  const { status, count, output } = runSuite(
+    t,
+    { 'integration/a.test.mjs': hangs, 'integration/b.test.mjs': good },
+    ['--suite-limit-ms', '2000'],
+  );
+  assert.deepEqual([status, count], [1, '1 2'], output);
+  assert.match(output, /not run: the whole suite took more than 2000 ms/);
+});
