@@ -11,7 +11,7 @@ loopbacks.addSubnet('127.0.0.0', 8, 'ipv4');
 loopbacks.addAddress('::1', 'ipv6');
 
 /** The address in its shortest form, an IPv4 address in IPv6 clothes as IPv4, a name in lower case. */
-export function normalizeHost(host: string): string {
+function normalizeHost(host: string): string {
   if (isIP(host) !== 6) return host.toLowerCase().replace(/\.$/, '');
   const { address } = new SocketAddress({ address: host.replace(/%.*$/, ''), family: 'ipv6' });
   return /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(address)?.[1] ?? address;
@@ -28,7 +28,9 @@ export function isLoopback(host: string): boolean {
 function isSameHost(one: string, other: string): boolean {
   const [a, b] = [normalizeHost(one), normalizeHost(other)];
   const standsForLocalhost = (host: string): boolean => host === '127.0.0.1' || host === '::1';
-  return a === b || (a === 'localhost' && standsForLocalhost(b)) || (b === 'localhost' && standsForLocalhost(a));
+  return (
+    a === b || (a === 'localhost' && standsForLocalhost(b)) || (b === 'localhost' && standsForLocalhost(a))
+  );
 }
 
 export function isSameAddress(one: HostPort, other: HostPort): boolean {

@@ -10,7 +10,7 @@ export interface Sources {
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
-export interface Interpolation {
+interface Interpolation {
   /** The finished text, or `null` if anything is wrong with it. */
   readonly text: string | null;
   /** The references as written, such as `${file:/run/secrets/token}`: safe to print, unlike what they stand for. */
@@ -38,7 +38,8 @@ export function interpolate(text: string, sources: Sources): Interpolation {
   return { text: problems.length === 0 ? finished : null, references, problems };
 }
 
-type LookedUp = { readonly ok: true; readonly text: string } | { readonly ok: false; readonly problem: string };
+type LookedUp =
+  { readonly ok: true; readonly text: string } | { readonly ok: false; readonly problem: string };
 
 /** Says nothing of what was written: it may be the password itself. */
 const MALFORMED: LookedUp = {

@@ -1,4 +1,5 @@
 // The JSON Schema of the configuration (draft 2020-12), for editors and pipelines. Made from the zod schema only.
+// Not what a file is checked with: that is the zod schema itself. Called by keys.ts and reference.ts.
 
 import { z } from 'zod';
 import { configSchema } from './schema.ts';
@@ -47,7 +48,9 @@ const child = (schema: z.core.JSONSchema._JSONSchema): z.core.JSONSchema._JSONSc
 
 function widen(forms: readonly z.core.JSONSchema._JSONSchema[]): z.core.JSONSchema._JSONSchema[] {
   const restricted = forms.some(form => typeof form === 'object' && isRestricted(form));
-  const widened = forms.map(form => (typeof form === 'object' && !isRestricted(form) ? allowInterpolation(form) : form));
+  const widened = forms.map(form =>
+    typeof form === 'object' && !isRestricted(form) ? allowInterpolation(form) : form,
+  );
   return restricted ? [...widened, { $ref: `#/$defs/${INTERPOLATED}` }] : widened;
 }
 

@@ -1,4 +1,5 @@
 // Which keys belong where, read from the JSON Schema: for suggestions and for the reference page. Pure.
+// Knows no values and no positions. Called by load.ts and reference.ts.
 
 import { configJsonSchema, type JsonSchema } from './json-schema.ts';
 import { quote, type Path } from './path.ts';
@@ -24,10 +25,16 @@ function below(schema: JsonSchema, path: readonly string[]): readonly KnownKey[]
   const named = Object.entries(schema.properties ?? {}).flatMap(([key, child]) => {
     if (typeof child === 'boolean') return [];
     const at = [...path, key];
-    return [{ path: at, schema: child, required: schema.required?.includes(key) ?? false }, ...below(child, at)];
+    return [
+      { path: at, schema: child, required: schema.required?.includes(key) ?? false },
+      ...below(child, at),
+    ];
   });
-  const free = typeof additionalProperties === 'object' ? below(additionalProperties, [...path, ANY_NAME]) : [];
-  const variants = (schema.anyOf ?? []).flatMap(child => (typeof child === 'boolean' ? [] : below(child, path)));
+  const free =
+    typeof additionalProperties === 'object' ? below(additionalProperties, [...path, ANY_NAME]) : [];
+  const variants = (schema.anyOf ?? []).flatMap(child =>
+    typeof child === 'boolean' ? [] : below(child, path),
+  );
   return [...named, ...free, ...variants];
 }
 
@@ -35,17 +42,23 @@ function below(schema: JsonSchema, path: readonly string[]): readonly KnownKey[]
 export function unknownKeyMessage(path: Path, known: readonly KnownKey[]): string {
   const key = String(path.at(-1));
   const parent = path.slice(0, -1);
-  const siblings = known.filter(({ path: at }) => at.length === path.length && isBelow(at, parent)).map(nameOf);
+  const siblings = known
+    .filter(({ path: at }) => at.length === path.length && isBelow(at, parent))
+    .map(nameOf);
   const message = `unknown key ${quote(key, 64)}`;
   if (nearest(key, siblings) !== null) return message + didYouMean(key, siblings);
-  const homes = known.filter(entry => nameOf(entry) === key).map(entry => entry.path.slice(0, -1).join('.') || 'the top level');
+  const homes = known
+    .filter(entry => nameOf(entry) === key)
+    .map(entry => entry.path.slice(0, -1).join('.') || 'the top level');
   if (homes.length > 0) return `${message}; it belongs in ${homes.join(' or ')}`;
   return siblings.length === 0 ? message : `${message}; known here: ${siblings.join(', ')}`;
 }
 
 /** A valid value for a key that must be there, `undefined` for any other path. */
 export function placeholderFor(path: Path, known: readonly KnownKey[]): unknown {
-  const key = known.find(({ path: at, required }) => required && at.length === path.length && isBelow(at, path));
+  const key = known.find(
+    ({ path: at, required }) => required && at.length === path.length && isBelow(at, path),
+  );
   return key?.schema.examples?.[0];
 }
 

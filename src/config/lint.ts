@@ -18,7 +18,7 @@ export interface LintSource {
   whyNoCertificates(file: string): string | null;
 }
 
-export interface LintFinding {
+interface LintFinding {
   readonly severity: 'error' | 'warning';
   readonly path: Path;
   /** Everything the finding rests on; it falls if any of that is invalid itself. */
@@ -54,7 +54,9 @@ export function lint(config: Config, source: LintSource): readonly LintFinding[]
 
 /** One rule on every frontend: finds at most one thing. */
 const forFrontends =
-  (find: (frontend: FrontendConfig, path: Path, source: LintSource, config: Config) => LintFinding | null): Rule =>
+  (
+    find: (frontend: FrontendConfig, path: Path, source: LintSource, config: Config) => LintFinding | null,
+  ): Rule =>
   (config, source) =>
     Object.entries(config.frontends).flatMap(
       ([name, frontend]) => find(frontend, ['frontends', name], source, config) ?? [],
@@ -63,7 +65,9 @@ const forFrontends =
 const forBackends =
   (find: (backend: BackendConfig, path: Path, source: LintSource) => LintFinding | null): Rule =>
   (config, source) =>
-    Object.entries(config.backends).flatMap(([name, backend]) => find(backend, ['backends', name], source) ?? []);
+    Object.entries(config.backends).flatMap(
+      ([name, backend]) => find(backend, ['backends', name], source) ?? [],
+    );
 
 const backendOf = (config: Config, name: string): BackendConfig | undefined =>
   Object.hasOwn(config.backends, name) ? config.backends[name] : undefined;
@@ -87,7 +91,11 @@ const separateBinds: Rule = ({ admin, frontends }) => {
   return binds.flatMap(({ path, bind }, index) => {
     const other = binds.slice(0, index).find(before => bindsOverlap(before.bind, bind));
     if (other === undefined) return [];
-    return error(path, `cannot be listened on together with ${formatPath(other.path)}: the addresses overlap`, other.path);
+    return error(
+      path,
+      `cannot be listened on together with ${formatPath(other.path)}: the addresses overlap`,
+      other.path,
+    );
   });
 };
 
@@ -97,7 +105,9 @@ const noLoop: Rule = (config, source) =>
     return Object.entries(backendOf(config, backend)?.servers ?? {}).flatMap(([server, { address }]) => {
       const at = ['backends', backend, 'servers', server];
       if (!reaches(address, bind)) return [];
-      const where = source.isLiteral([...path.slice(0, -1), 'backend']) ? formatPath(at) : 'a server of its own backend';
+      const where = source.isLiteral([...path.slice(0, -1), 'backend'])
+        ? formatPath(at)
+        : 'a server of its own backend';
       return error(path, `is also the address of ${where}: Pointsman would connect to itself`, at);
     });
   });
@@ -109,7 +119,11 @@ const separateServers: Rule = ({ backends }) =>
       const twin = members.slice(0, index).find(([, before]) => isSameAddress(before.address, address));
       if (twin === undefined) return [];
       const other = ['backends', name, 'servers', twin[0]];
-      return error(['backends', name, 'servers', server], `has the same address as ${formatPath(other)}`, other);
+      return error(
+        ['backends', name, 'servers', server],
+        `has the same address as ${formatPath(other)}`,
+        other,
+      );
     });
   });
 
@@ -134,10 +148,16 @@ const orderedIntervals = (
 const sensibleTimeout = forBackends(({ check }, path, source) => {
   const at = [...path, 'check', 'timeout'];
   if (check.timeoutMs < TIMEOUT_MIN_MS) {
-    return error(at, `${source.show(at)} is too short: healthy servers would be marked down; ${TIMEOUT_MIN_MS}ms is the least`);
+    return error(
+      at,
+      `${source.show(at)} is too short: healthy servers would be marked down; ${TIMEOUT_MIN_MS}ms is the least`,
+    );
   }
   if (check.timeoutMs <= TIMEOUT_MAX_MS) return null;
-  return error(at, `${source.show(at)} is too long: a server that hangs would go unnoticed; ${formatDuration(TIMEOUT_MAX_MS)} is the most`);
+  return error(
+    at,
+    `${source.show(at)} is too long: a server that hangs would go unnoticed; ${formatDuration(TIMEOUT_MAX_MS)} is the most`,
+  );
 });
 
 const lagNeedsReplicas = forFrontends(({ route, maxLagMs }, path) =>
@@ -167,7 +187,12 @@ const caFileIsUsed = forBackends(({ check: { tls } }, path, source) => {
 const serverNameIsUsed = forBackends(({ check: { tls } }, path) => {
   if (tls.serverName === null || tls.mode === 'verify-full') return null;
   const at = [...path, 'check', 'tls', 'server_name'];
-  return error(at, 'does nothing unless mode is verify-full: no name is checked', [...path, 'check', 'tls', 'mode']);
+  return error(at, 'does nothing unless mode is verify-full: no name is checked', [
+    ...path,
+    'check',
+    'tls',
+    'mode',
+  ]);
 });
 
 const backendIsUsed: Rule = ({ frontends, backends }) => {
@@ -180,22 +205,35 @@ const backendIsUsed: Rule = ({ frontends, backends }) => {
 const holdIsBearable = forFrontends(({ route, holdMs }, path, source) => {
   const at = [...path, 'hold'];
   if (holdMs > HOLD_USUAL_MAX_MS) {
-    return warning(at, `${source.show(at)} is longer than most clients wait for a connection (${formatDuration(HOLD_USUAL_MAX_MS)} or less)`);
+    return warning(
+      at,
+      `${source.show(at)} is longer than most clients wait for a connection (${formatDuration(HOLD_USUAL_MAX_MS)} or less)`,
+    );
   }
   if (holdMs !== 0 || route !== 'primary') return null;
-  return warning(at, 'with hold 0 clients are refused during a failover instead of waiting for the new primary', [...path, 'route']);
+  return warning(
+    at,
+    'with hold 0 clients are refused during a failover instead of waiting for the new primary',
+    [...path, 'route'],
+  );
 });
 
 const idleOutlastsPools = forFrontends(({ idleTimeoutMs }, path, source) => {
   const at = [...path, 'idle_timeout'];
   if (idleTimeoutMs === 0 || idleTimeoutMs >= IDLE_USUAL_MIN_MS) return null;
-  return warning(at, `${source.show(at)} is short: it cuts connections that rest in an application’s pool; use ${formatDuration(IDLE_USUAL_MIN_MS)} or more, or 0`);
+  return warning(
+    at,
+    `${source.show(at)} is short: it cuts connections that rest in an application’s pool; use ${formatDuration(IDLE_USUAL_MIN_MS)} or more, or 0`,
+  );
 });
 
 const holdMaxCanFill = forFrontends(({ holdMax, maxConnections }, path, source) => {
   const at = [...path, 'hold_max'];
   if (holdMax <= maxConnections || !source.has(at)) return null;
-  return warning(at, 'is above max_connections, which counts waiting clients too: it can never fill', [...path, 'max_connections']);
+  return warning(at, 'is above max_connections, which counts waiting clients too: it can never fill', [
+    ...path,
+    'max_connections',
+  ]);
 });
 
 const passwordIsElsewhere = forBackends(({ check: { password } }, path, source) => {
@@ -207,7 +245,12 @@ const passwordIsElsewhere = forBackends(({ check: { password } }, path, source) 
 const adminIsPrivate: Rule = ({ admin }) =>
   isLoopback(admin.bind.host)
     ? []
-    : [warning(['admin', 'bind'], 'is not a loopback address: whoever reaches it can read the state and the metrics')];
+    : [
+        warning(
+          ['admin', 'bind'],
+          'is not a loopback address: whoever reaches it can read the state and the metrics',
+        ),
+      ];
 
 const rules: readonly Rule[] = [
   knownBackend,

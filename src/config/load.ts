@@ -46,7 +46,9 @@ export function loadConfig(file: string, sources: Sources): LoadResult {
     return whole(`the file cannot be read: ${whyUnreadable(thrown)}`);
   }
   if (Buffer.byteLength(text) > CONFIG_MAX_BYTES) {
-    return whole(`the file is larger than ${CONFIG_MAX_BYTES / 1024 / 1024} MiB, too large for a configuration`);
+    return whole(
+      `the file is larger than ${CONFIG_MAX_BYTES / 1024 / 1024} MiB, too large for a configuration`,
+    );
   }
   const tree = readYaml(text.replace(/^\uFEFF/, ''));
   const { config, errors, warnings } = new Loading(tree, sources).finish();
@@ -59,7 +61,12 @@ export function loadConfig(file: string, sources: Sources): LoadResult {
 function toIssues(file: string, tree: YamlTree, complaints: readonly Complaint[]): readonly Issue[] {
   const issues = complaints
     .toSorted((one, other) => one.offset - other.offset)
-    .map(({ offset, path, message }) => ({ file, ...tree.lineAndColumn(offset), path: formatPath(path), message }));
+    .map(({ offset, path, message }) => ({
+      file,
+      ...tree.lineAndColumn(offset),
+      path: formatPath(path),
+      message,
+    }));
   const different = [...new Map(issues.map(issue => [formatIssue(issue), issue])).values()];
   const last = different.at(-1);
   if (last === undefined || different.length <= CONFIG_ISSUES_MAX) return different;
@@ -94,10 +101,16 @@ class Loading {
     this.#interpolateAll();
     const found = this.#check();
     for (const finding of found) this.#report(finding);
-    const pruned = prune(this.#values, [...this.#broken.values()], found, path => placeholderFor(path, this.#known));
+    const pruned = prune(this.#values, [...this.#broken.values()], found, path =>
+      placeholderFor(path, this.#known),
+    );
     if (pruned !== null) this.#lint(pruned.config, pruned.removed);
     const trusted = this.#trustedErrors();
-    return { config: trusted.length === 0 ? (pruned?.config ?? null) : null, errors: trusted, warnings: this.#warnings };
+    return {
+      config: trusted.length === 0 ? (pruned?.config ?? null) : null,
+      errors: trusted,
+      warnings: this.#warnings,
+    };
   }
 
   #interpolateAll(): void {
@@ -117,7 +130,12 @@ class Loading {
     const first = this.#findings();
     const numbers = first.filter(({ wantsNumber, path }) => {
       const value = valueAt(this.#values, path);
-      return wantsNumber && this.#references.has(pathKey(path)) && typeof value === 'string' && /^-?\d{1,15}$/.test(value);
+      return (
+        wantsNumber &&
+        this.#references.has(pathKey(path)) &&
+        typeof value === 'string' &&
+        /^-?\d{1,15}$/.test(value)
+      );
     });
     if (numbers.length === 0) return first;
     for (const { path } of numbers) {
@@ -202,13 +220,16 @@ class Loading {
     return text.includes('-----BEGIN CERTIFICATE-----') ? null : 'is not a PEM file of certificates';
   }
 
-  /** Behind a syntax error the file may mean anything, and what seems to be missing may stand there. */
+  /** Behind a syntax error the file may mean anything, and what seems missing or empty before it may stand there. */
   #trustedErrors(): readonly Complaint[] {
     const syntax = this.#errors.filter(error => error.syntax === true);
     if (syntax.length === 0) return this.#errors;
     const firstLine = Math.min(...syntax.map(({ offset }) => this.#tree.lineAndColumn(offset).line));
     const before = this.#errors.filter(
-      ({ offset, path }) => this.#tree.lineAndColumn(offset).line < firstLine && this.#tree.has(path),
+      ({ offset, path }) =>
+        this.#tree.lineAndColumn(offset).line < firstLine &&
+        this.#tree.has(path) &&
+        valueAt(this.#values, path) !== null,
     );
     return [...syntax, ...before];
   }

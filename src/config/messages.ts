@@ -26,7 +26,9 @@ export function reasonOf(issue: z.core.$ZodRawIssue): string {
       return `is none of the choices: ${choices.join(', ')}${hint}`;
     }
     case 'too_small':
-      return issue.origin === 'string' ? 'is too short; it must not be empty' : `is below the least value, ${issue.minimum}`;
+      return issue.origin === 'string'
+        ? 'is too short; it must not be empty'
+        : `is below the least value, ${issue.minimum}`;
     case 'too_big':
       return issue.origin === 'string'
         ? `is too long; ${issue.maximum} characters are the most`
@@ -54,14 +56,25 @@ function wrongType(expected: string): string {
 }
 
 /** One finding for each wrong value and each wrong key. `valueAt` gives the input; `undefined` where there is none. */
-export function findings(issues: readonly z.core.$ZodIssue[], valueAt: (path: Path) => unknown): readonly Finding[] {
+export function findings(
+  issues: readonly z.core.$ZodIssue[],
+  valueAt: (path: Path) => unknown,
+): readonly Finding[] {
   return issues.flatMap(issue => expand(issue, [], valueAt));
 }
 
 function expand(issue: z.core.$ZodIssue, base: Path, valueAt: (path: Path) => unknown): readonly Finding[] {
-  const path = [...base, ...issue.path.map(segment => (typeof segment === 'symbol' ? String(segment) : segment))];
+  const path = [
+    ...base,
+    ...issue.path.map(segment => (typeof segment === 'symbol' ? String(segment) : segment)),
+  ];
   const wantsNumber = issue.code === 'invalid_type' && issue.expected === 'number';
-  const finding = (kind: Finding['kind'], at: Path, reason: string): Finding => ({ kind, path: at, reason, wantsNumber });
+  const finding = (kind: Finding['kind'], at: Path, reason: string): Finding => ({
+    kind,
+    path: at,
+    reason,
+    wantsNumber,
+  });
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map(key => finding('unknown-key', [...path, key], ''));
   }
@@ -71,7 +84,8 @@ function expand(issue: z.core.$ZodIssue, base: Path, valueAt: (path: Path) => un
   if (valueAt(path) === undefined) return [finding('missing-key', path, '')];
   if (issue.code === 'invalid_union') {
     const [meant, other] = issue.errors.filter(branch => !branch.some(isOtherForm));
-    if (meant !== undefined && other === undefined) return meant.flatMap(inner => expand(inner, path, valueAt));
+    if (meant !== undefined && other === undefined)
+      return meant.flatMap(inner => expand(inner, path, valueAt));
   }
   return [finding('value', path, issue.message)];
 }

@@ -63,7 +63,9 @@ export function configReference(): string {
 
 /** Whether keys of ours stand below this one, directly or below a name. */
 function isSection({ path }: KnownKey, keys: readonly KnownKey[]): boolean {
-  return keys.some(other => other.path.length > path.length && path.every((segment, index) => other.path[index] === segment));
+  return keys.some(
+    other => other.path.length > path.length && path.every((segment, index) => other.path[index] === segment),
+  );
 }
 
 /** The mappings that have keys of ours directly in them, the top first. */
@@ -75,16 +77,32 @@ function sectionsOf(keys: readonly KnownKey[]): readonly (readonly string[])[] {
 function section(path: readonly string[], keys: readonly KnownKey[]): string {
   const title = path.length === 0 ? 'The top level' : `\`${path.join('.')}\``;
   const rows = keys
-    .filter(key => key.path.length === path.length + 1 && path.every((segment, index) => key.path[index] === segment))
+    .filter(
+      key =>
+        key.path.length === path.length + 1 && path.every((segment, index) => key.path[index] === segment),
+    )
     .map(key => row(key, keys));
-  return [`## ${title}`, '', '| key | type | default | meaning |', '| --- | --- | --- | --- |', ...rows, ''].join('\n');
+  return [
+    `## ${title}`,
+    '',
+    '| key | type | default | meaning |',
+    '| --- | --- | --- | --- |',
+    ...rows,
+    '',
+  ].join('\n');
 }
 
 function row(key: KnownKey, keys: readonly KnownKey[]): string {
   const { schema, required } = key;
   const type = isSection(key, keys) ? 'mapping' : typeName(schema);
-  const preset = schema.default === undefined || isSection(key, keys) ? null : `\`${inline(schema.default)}\``;
-  const cells = [`\`${key.path.at(-1) ?? ''}\``, type, required ? 'required' : (preset ?? '–'), schema.description ?? ''];
+  const preset =
+    schema.default === undefined || isSection(key, keys) ? null : `\`${inline(schema.default)}\``;
+  const cells = [
+    `\`${key.path.at(-1) ?? ''}\``,
+    type,
+    required ? 'required' : (preset ?? '–'),
+    schema.description ?? '',
+  ];
   return `| ${cells.map(cell => cell.replaceAll('|', '\\|')).join(' | ')} |`;
 }
 
@@ -102,11 +120,15 @@ function typeName(schema: JsonSchema): string {
 
 /** YAML lines for a mapping: each key with its meaning above it. */
 function annotate(keys: readonly KnownKey[], path: readonly string[], indent: string): string[] {
-  const here = keys.filter(key => key.path.length === path.length + 1 && path.every((segment, index) => key.path[index] === segment));
+  const here = keys.filter(
+    key => key.path.length === path.length + 1 && path.every((segment, index) => key.path[index] === segment),
+  );
   return here.flatMap((key, index) => {
     const name = key.path.at(-1) ?? '';
     const gap = index > 0 && indent === '' ? [''] : [];
-    const comment = wrap(key.schema.description ?? '', COMMENT_MAX_CHARS - indent.length).map(line => `${indent}# ${line}`);
+    const comment = wrap(key.schema.description ?? '', COMMENT_MAX_CHARS - indent.length).map(
+      line => `${indent}# ${line}`,
+    );
     return [...gap, ...comment, ...entry(name, key, keys, indent)];
   });
 }

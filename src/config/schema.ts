@@ -34,10 +34,12 @@ const address = (allowZero = false) =>
     .transform((text, context) => reading(context, readHostPort(text, allowZero)));
 
 /** Not of digits alone: JavaScript objects put such keys first, and the order of the servers in the file counts. */
-const name = z.string({ error: 'is not a name; put it in quotes' }).regex(/^(?!\d+$)[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/, {
-  error:
-    'is not a name: a name starts with a letter or digit, holds up to 63 letters, digits, "_", "." and "-", and is more than a number',
-});
+const name = z
+  .string({ error: 'is not a name; put it in quotes' })
+  .regex(/^(?!\d+$)[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/, {
+    error:
+      'is not a name: a name starts with a letter or digit, holds up to 63 letters, digits, "_", "." and "-", and is more than a number',
+  });
 
 const NOT_A_NETWORK = 'is not an address or network; write it as 10.0.0.0/8, 192.0.2.7 or ::1';
 const cidr = z.string({ error: NOT_A_NETWORK }).refine(isCidr, { error: NOT_A_NETWORK });
@@ -63,7 +65,8 @@ export function addToBlockList(list: BlockList, text: string): void {
 const admin = z
   .strictObject({
     bind: address(true).prefault('127.0.0.1:9101').meta({
-      description: 'Where /metrics, /livez, /readyz and /api/v1 are served. Loopback unless you say otherwise.',
+      description:
+        'Where /metrics, /livez, /readyz and /api/v1 are served. Loopback unless you say otherwise.',
     }),
   })
   .prefault({})
@@ -100,21 +103,32 @@ const frontend = z
       sample: '10s',
     }),
     hold: duration().prefault('30s').meta({
-      description: 'How long a new client may wait for a server before it is refused in its own protocol. 0 refuses at once.',
+      description:
+        'How long a new client may wait for a server before it is refused in its own protocol. 0 refuses at once.',
     }),
-    hold_max: z.int().min(0).max(100_000).default(1000).meta({ description: 'How many clients may wait at once.' }),
+    hold_max: z
+      .int()
+      .min(0)
+      .max(100_000)
+      .default(1000)
+      .meta({ description: 'How many clients may wait at once.' }),
     max_connections: z.int().min(1).max(1_000_000).default(1000).meta({
-      description: 'Client connections at once, waiting ones included; further ones are refused in their own protocol.',
+      description:
+        'Client connections at once, waiting ones included; further ones are refused in their own protocol.',
     }),
-    allow: z.array(cidr).optional().meta({
-      description: 'Networks whose clients may connect; others are closed at once. Left out: everybody.',
-      sample: ['127.0.0.0/8', '10.0.0.0/8'],
-    }),
+    allow: z
+      .array(cidr)
+      .optional()
+      .meta({
+        description: 'Networks whose clients may connect; others are closed at once. Left out: everybody.',
+        sample: ['127.0.0.0/8', '10.0.0.0/8'],
+      }),
     connect_timeout: pace().prefault('2s').meta({
       description: 'How long a connection to a server may take before the next candidate is tried.',
     }),
     idle_timeout: duration().prefault(0).meta({
-      description: 'Sessions without a byte in either direction for this long are closed. 0: never; TCP keepalive is always on.',
+      description:
+        'Sessions without a byte in either direction for this long are closed. 0: never; TCP keepalive is always on.',
     }),
   })
   .transform(f => ({
@@ -134,7 +148,8 @@ const frontend = z
 const tls = z
   .strictObject({
     mode: z.enum(['disable', 'prefer', 'require', 'verify-ca', 'verify-full']).default('prefer').meta({
-      description: 'As in libpq: `prefer` takes TLS where the server offers it, `verify-full` checks chain and name.',
+      description:
+        'As in libpq: `prefer` takes TLS where the server offers it, `verify-full` checks chain and name.',
     }),
     ca_file: z.string().min(1).optional().meta({
       description:
@@ -142,7 +157,8 @@ const tls = z
       sample: '/etc/pointsman/ca.pem',
     }),
     server_name: z.string().min(1).optional().meta({
-      description: 'For `verify-full`: the name the certificate must carry, when it is not the host of the address.',
+      description:
+        'For `verify-full`: the name the certificate must carry, when it is not the host of the address.',
       sample: 'db.example.com',
     }),
   })
@@ -152,7 +168,11 @@ const tls = z
 
 const check = z
   .strictObject({
-    user: z.string().min(1).max(63).meta({ description: 'The database user that probes; needs no privilege but to connect (`pg_monitor` shows more).', sample: 'probe' }),
+    user: z.string().min(1).max(63).meta({
+      description:
+        'The database user that probes; needs no privilege but to connect (`pg_monitor` shows more).',
+      sample: 'probe',
+    }),
     password: z.string().optional().meta({
       description: 'Its password; take it from `${ENV}` or `${file:/path}`.',
       sample: '${PROBE_PASSWORD}',
@@ -164,14 +184,26 @@ const check = z
       description: 'Between two probes while anything is in doubt, or there is no primary.',
     }),
     promotion_interval: pace().prefault('10ms').meta({
-      description: 'Between two probes of a healthy replica while there is no primary: it may be the next one.',
+      description:
+        'Between two probes of a healthy replica while there is no primary: it may be the next one.',
     }),
     reconnect_interval: duration().prefault('10s').meta({
-      description: 'How often the probe session is replaced by a fresh connection, which shows a server that serves open sessions but no new ones. 0: never.',
+      description:
+        'How often the probe session is replaced by a fresh connection, which shows a server that serves open sessions but no new ones. 0: never.',
     }),
     timeout: pace().prefault('1s').meta({ description: 'How long one probe may take.' }),
-    rise: z.int().min(1).max(100).default(1).meta({ description: 'Good probes in a row before a down server is up.' }),
-    fall: z.int().min(1).max(100).default(2).meta({ description: 'Failed probes in a row before an up server is down.' }),
+    rise: z
+      .int()
+      .min(1)
+      .max(100)
+      .default(1)
+      .meta({ description: 'Good probes in a row before a down server is up.' }),
+    fall: z
+      .int()
+      .min(1)
+      .max(100)
+      .default(2)
+      .meta({ description: 'Failed probes in a row before an up server is down.' }),
   })
   .transform(c => ({
     user: c.user,
@@ -190,7 +222,9 @@ const check = z
 const server = z.union(
   [
     address().transform(at => ({ address: at })),
-    z.strictObject({ address: address().meta({ description: 'host:port of the server.', sample: '10.0.0.1:5432' }) }),
+    z.strictObject({
+      address: address().meta({ description: 'host:port of the server.', sample: '10.0.0.1:5432' }),
+    }),
   ],
   { error: 'is not a server; write host:port, or { address: host:port }' },
 );
@@ -203,10 +237,14 @@ const backend = z
       description:
         'What happens while several servers claim to be writable: the one with the newest timeline (else the present one, else hold), the present one (else hold), nobody, or the first in file order that is writable (the present one stays).',
     }),
-    servers: z.record(name, server).refine(s => Object.keys(s).length > 0, { error: 'is not enough: a backend needs at least one server' }).meta({
-      description: 'The members by name: `name: host:port` or `name: { address: host:port }`. Their order is that of the file.',
-      sample: { pg1: '10.0.0.1:5432', pg2: '10.0.0.2:5432' },
-    }),
+    servers: z
+      .record(name, server)
+      .refine(s => Object.keys(s).length > 0, { error: 'is not enough: a backend needs at least one server' })
+      .meta({
+        description:
+          'The members by name: `name: host:port` or `name: { address: host:port }`. Their order is that of the file.',
+        sample: { pg1: '10.0.0.1:5432', pg2: '10.0.0.2:5432' },
+      }),
   })
   .transform(b => ({
     protocol: b.protocol,
@@ -222,14 +260,22 @@ export const configSchema = z
     drain_timeout: duration().prefault('30s').meta({
       description: 'After SIGTERM: how long open sessions may go on before they are closed.',
     }),
-    frontends: z.record(name, frontend).refine(f => Object.keys(f).length > 0, { error: 'is not enough: at least one frontend is needed' }).meta({
-      description: 'The ports that applications connect to, by name.',
-      sample: { 'app-rw': { bind: '0.0.0.0:5432', backend: 'app' } },
-    }),
-    backends: z.record(name, backend).refine(b => Object.keys(b).length > 0, { error: 'is not enough: at least one backend is needed' }).meta({
-      description: 'The replicated services, by name.',
-      sample: { app: { protocol: 'postgres', check: { user: 'probe' }, servers: { pg1: '10.0.0.1:5432' } } },
-    }),
+    frontends: z
+      .record(name, frontend)
+      .refine(f => Object.keys(f).length > 0, { error: 'is not enough: at least one frontend is needed' })
+      .meta({
+        description: 'The ports that applications connect to, by name.',
+        sample: { 'app-rw': { bind: '0.0.0.0:5432', backend: 'app' } },
+      }),
+    backends: z
+      .record(name, backend)
+      .refine(b => Object.keys(b).length > 0, { error: 'is not enough: at least one backend is needed' })
+      .meta({
+        description: 'The replicated services, by name.',
+        sample: {
+          app: { protocol: 'postgres', check: { user: 'probe' }, servers: { pg1: '10.0.0.1:5432' } },
+        },
+      }),
   })
   .transform(c => ({
     admin: c.admin,

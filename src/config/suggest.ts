@@ -1,4 +1,5 @@
 // "Did you mean …?": the nearest of some known words. Pure; used for keys, names and choices.
+// Gives words only: whether what was written may be repeated is for the caller to know.
 
 const WORD_MAX_CHARS = 64;
 

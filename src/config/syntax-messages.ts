@@ -3,7 +3,8 @@
 
 import { type ErrorCode } from 'yaml';
 
-const NOT_YAML = 'this is not YAML as it stands; put the value in quotes if it holds any of : # { } [ ] , & * ! | > % @ `';
+const NOT_YAML =
+  'this is not YAML as it stands; put the value in quotes if it holds any of : # { } [ ] , & * ! | > % @ `';
 
 export const syntaxMessages: Readonly<Record<ErrorCode, string>> = {
   ALIAS_PROPS: 'an alias (*name) can carry no anchor and no tag',
@@ -19,7 +20,8 @@ export const syntaxMessages: Readonly<Record<ErrorCode, string>> = {
   DUPLICATE_KEY: 'this key stands here a second time; only one can count',
   IMPOSSIBLE: NOT_YAML,
   KEY_OVER_1024_CHARS: 'a key of more than 1024 characters',
-  MISSING_CHAR: 'something is missing here: a closing quote, bracket or brace, a comma, a space after ":", or the ":" itself',
+  MISSING_CHAR:
+    'something is missing here: a closing quote, bracket or brace, a comma, a space after ":", or the ":" itself',
   MULTILINE_IMPLICIT_KEY: 'a key must end with ":" on its own line',
   MULTIPLE_ANCHORS: 'a value can have one anchor only',
   MULTIPLE_DOCS: 'a second document starts here; a config is a single one',
@@ -27,6 +29,7 @@ export const syntaxMessages: Readonly<Record<ErrorCode, string>> = {
   NON_STRING_KEY: 'a key must be a plain word',
   RESOURCE_EXHAUSTION: 'this is nested too deeply',
   TAB_AS_INDENT: 'a tab is used as indentation; YAML wants spaces',
-  TAG_RESOLVE_FAILED: 'YAML tags (a word with "!" in front) are not supported; write the value alone, in quotes if need be',
+  TAG_RESOLVE_FAILED:
+    'YAML tags (a word with "!" in front) are not supported; write the value alone, in quotes if need be',
   UNEXPECTED_TOKEN: NOT_YAML,
 };

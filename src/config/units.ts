@@ -9,7 +9,13 @@ import { isIP } from 'node:net';
  */
 export type Reading<T> = { ok: true; value: T } | { ok: false; reason: string };
 
-const durationFactors: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+const durationFactors: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+};
 
 export const DURATION_PATTERN = '^(0|\\d+(\\.\\d+)?(ms|s|m|h|d))$';
 export const HOST_PORT_PATTERN = '^(\\[[0-9a-fA-F:.]+(%\\w+)?\\]|[A-Za-z0-9._-]+):\\d{1,5}$';
@@ -29,7 +35,8 @@ export function readDuration(text: string | number): Reading<number> {
     return { ok: false, reason: bare ? NO_UNIT : NOT_A_DURATION };
   }
   const value = Number(match[1]) * factor;
-  if (value > DURATION_MAX_MS) return { ok: false, reason: 'is longer than 7d, the longest duration that makes sense here' };
+  if (value > DURATION_MAX_MS)
+    return { ok: false, reason: 'is longer than 7d, the longest duration that makes sense here' };
   return { ok: true, value };
 }
 

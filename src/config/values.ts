@@ -20,7 +20,8 @@ export function valueAt(root: unknown, path: Path): unknown {
 export function setValue(root: unknown, path: Path, value: unknown): void {
   const parent = valueAt(root, path.slice(0, -1));
   const last = path.at(-1);
-  if (typeof parent === 'object' && parent !== null && last !== undefined) (parent as Container)[last] = value;
+  if (typeof parent === 'object' && parent !== null && last !== undefined)
+    (parent as Container)[last] = value;
 }
 
 /** Removes the key at `path`, in place, or the whole list if `path` leads into one; gives the path that was removed. */
@@ -29,7 +30,8 @@ function remove(root: unknown, path: Path): Path {
   const removed = list === -1 ? path : path.slice(0, list);
   const parent = valueAt(root, removed.slice(0, -1));
   const last = removed.at(-1);
-  if (typeof parent === 'object' && parent !== null && last !== undefined) Reflect.deleteProperty(parent, last);
+  if (typeof parent === 'object' && parent !== null && last !== undefined)
+    Reflect.deleteProperty(parent, last);
   return removed;
 }
 
@@ -53,7 +55,7 @@ export function prune(
     if (instead !== undefined) setValue(rest, gone, structuredClone(instead));
   };
   for (const path of broken) drop(path);
-  for (let round = found; ; ) {
+  for (let round = found; ;) {
     for (const { kind, path } of round) {
       if (path.length === 0) return null;
       if (kind === 'unknown-key') remove(rest, path);

@@ -1,9 +1,20 @@
 // YAML text to plain values, with the position of every key and value, and every complaint that needs no schema.
 // Knows nothing of our keys. Called by load.ts only. Text from strangers: depth, size and aliases are bounded here.
 
-import { Composer, LineCounter, Parser, isAlias, isMap, isScalar, isSeq, type CST, type Node, type Pair } from 'yaml';
+import {
+  Composer,
+  LineCounter,
+  Parser,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  type CST,
+  type Node,
+  type Pair,
+} from 'yaml';
 import { CONFIG_DEPTH_MAX, CONFIG_VALUES_MAX } from '../core/limits.ts';
-import { pathKey, quote, type Path } from "./path.ts";
+import { isSecret, pathKey, quote, type Path } from './path.ts';
 import { syntaxMessages } from './syntax-messages.ts';
 
 /** Something wrong at one place of the file; `syntax`: what stands behind it can't be trusted to mean anything. */
@@ -14,7 +25,7 @@ export interface Complaint {
   readonly syntax?: true;
 }
 
-export interface Scalar {
+interface Scalar {
   readonly path: Path;
   readonly offset: number;
   readonly value: string | number | boolean | null;
@@ -81,7 +92,8 @@ class Reader {
     if (lines.lineStarts.length === 0) lines.addNewLine(0);
     if (strange !== null) {
       const code = (strange[0].codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0');
-      const what = strange[0] === '\uFFFD' ? 'this is not UTF-8 text' : `the control character U+${code} is not allowed`;
+      const what =
+        strange[0] === '\uFFFD' ? 'this is not UTF-8 text' : `the control character U+${code} is not allowed`;
       this.#syntax(strange.index, what);
       return;
     }
@@ -105,7 +117,8 @@ class Reader {
       if (code !== 'TAG_RESOLVE_FAILED') this.#complain(pos[0], [], syntaxMessages[code]); // tags: see #node
     }
     if (second !== undefined) this.#syntax(second.range[0], syntaxMessages.MULTIPLE_DOCS);
-    if (document.directives.yaml.version !== '1.2') this.#syntax(0, 'only YAML 1.2 is read; remove the %YAML line');
+    if (document.directives.yaml.version !== '1.2')
+      this.#syntax(0, 'only YAML 1.2 is read; remove the %YAML line');
     if (document.contents === null) {
       this.#complain(0, [], 'the file holds no configuration; it needs "frontends" and "backends"');
       return;
@@ -140,7 +153,8 @@ class Reader {
       this.#complain(at, path, `nested more than ${CONFIG_DEPTH_MAX} levels deep`);
       return undefined;
     }
-    if (isMap(node)) return this.#inside(node, () => this.#map(node.items as Pair<Node, Node | null>[], path));
+    if (isMap(node))
+      return this.#inside(node, () => this.#map(node.items as Pair<Node, Node | null>[], path));
     if (isSeq(node)) {
       return this.#inside(node, () =>
         node.items.map((item, index) => this.#node(item as Node | null, [...path, index], undefined)),
@@ -159,7 +173,10 @@ class Reader {
   #alias(name: string, at: number, path: Path, key: number | undefined): unknown {
     const target = this.#anchors.get(name);
     if (target === undefined || this.#open.has(target)) {
-      const why = target === undefined ? 'no anchor of this name stands before the alias' : 'the alias stands within what it names';
+      const why =
+        target === undefined
+          ? 'no anchor of this name stands before the alias'
+          : 'the alias stands within what it names';
       this.#complain(at, path, why);
       return undefined;
     }
@@ -170,13 +187,18 @@ class Reader {
     const values: Record<string, unknown> = {};
     const seen = new Map<string, number>();
     for (const { key, value } of pairs) {
-      const at = (key as Node | null)?.range?.[0] ?? value?.range?.[0] ?? this.places.get(pathKey(path))?.value ?? 0;
+      const at =
+        (key as Node | null)?.range?.[0] ?? value?.range?.[0] ?? this.places.get(pathKey(path))?.value ?? 0;
       const name = this.#key(key, at, path);
       if (name === null) continue;
       const child = [...path, name];
       const first = seen.get(name);
       if (first !== undefined) {
-        this.#complain(at, child, `the key ${quote(name, 64)} stands here a second time; only one can count`);
+        this.#complain(
+          at,
+          child,
+          `${isSecret(path) ? 'a key' : `the key ${quote(name, 64)}`} stands here a second time; only one can count`,
+        );
         continue;
       }
       seen.set(name, at);
@@ -204,7 +226,12 @@ class Reader {
   #scalar(node: Node | null, offset: number, path: Path): unknown {
     const value: unknown = isScalar(node) ? node.value : null;
     const source = isScalar(node) ? (typeof value === 'string' ? value : (node.source ?? '')) : '';
-    if (value === null || typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') {
+    if (
+      value === null ||
+      typeof value === 'string' ||
+      typeof value === 'number' ||
+      typeof value === 'boolean'
+    ) {
       this.scalars.push({ path, offset, value, source });
       return value;
     }

@@ -14,7 +14,7 @@ export interface SessionRules extends Eligibility {
 }
 
 /** How a client opened the connection; the name of its first packet. */
-export type Opening = 'startup' | 'ssl-request' | 'gssenc-request' | 'direct-tls';
+type Opening = 'startup' | 'ssl-request' | 'gssenc-request' | 'direct-tls';
 
 /** What is known of a client until it has a server. */
 export interface Waiting {

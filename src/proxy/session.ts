@@ -3,15 +3,12 @@
 // Called by a driver's connection (drivers/net/connection.ts). An event that can't happen in a state throws.
 
 import { type MonotonicMs } from '../core/clock.ts';
-import { invariant, PointsmanError } from '../core/errors.ts';
-import { FIRST_BYTES_TIMEOUT_MS, HELD_CLIENT_MAX_BYTES } from '../core/limits.ts';
-import { decodeFirstPacket, REFUSE_ENCRYPTION } from '../protocol/postgres/startup.ts';
-import { CANCEL_TIMEOUT_MS, ENCRYPTION_REFUSALS_MAX } from './bounds.ts';
-import { type CloseReason, type HoldOutcome, type RejectReason } from './events.ts';
+import { FIRST_BYTES_TIMEOUT_MS } from '../core/limits.ts';
+import { decodeFirstPacket } from '../protocol/postgres/startup.ts';
+import { type CloseReason } from './events.ts';
 import { mayServe } from './router.ts';
 import {
   type CloseMode,
-  type Outcome,
   type SessionAction,
   type SessionEvent,
   type SessionRules,
@@ -19,16 +16,27 @@ import {
   type Target,
   type Waiting,
 } from './session-model.ts';
-
-export interface Step {
-  readonly state: SessionState;
-  readonly actions: readonly SessionAction[];
-}
+import {
+  answer,
+  cancel,
+  close,
+  concat,
+  dial,
+  endWait,
+  holdOn,
+  illegal,
+  late,
+  leave,
+  received,
+  refuse,
+  route,
+  stay,
+  type In,
+  type Of,
+  type Step,
+} from './session-moves.ts';
 
 export const newSession: SessionState = { kind: 'new' };
-
-type In<K extends SessionState['kind']> = Extract<SessionState, { kind: K }>;
-type Of<K extends SessionEvent['kind']> = Extract<SessionEvent, { kind: K }>;
 
 const unheard: Waiting = {
   bytes: new Uint8Array(0),
@@ -109,23 +117,6 @@ function onRouted(state: In<'routing'>, { at, decision, epoch }: Of<'routed'>, r
   return dial(waiting, candidates, 0, epoch, rules);
 }
 
-/** Waits, if there is time left; else refuses. */
-function holdOn(waiting: Waiting, at: MonotonicMs, pause: boolean, rules: SessionRules): Step {
-  const holdUntil = waiting.holdUntil ?? at;
-  if (at >= holdUntil) {
-    if (waiting.lastError !== null) return refuse(waiting, 'connect-failed', at);
-    return refuse(waiting, rules.holdMs === 0 ? 'no-server' : 'hold-timeout', at);
-  }
-  const again = waiting.heldSince !== null;
-  return {
-    state: { kind: 'holding', waiting: { ...waiting, heldSince: waiting.heldSince ?? at } },
-    actions: [
-      { kind: 'deadline', at: holdUntil },
-      { kind: 'hold', again, pause },
-    ],
-  };
-}
-
 function inHolding(state: In<'holding'>, event: SessionEvent): Step {
   const { waiting } = state;
   switch (event.kind) {
@@ -145,22 +136,6 @@ function inHolding(state: In<'holding'>, event: SessionEvent): Step {
     default:
       return late(state, event, waiting);
   }
-}
-
-function dial(
-  waiting: Waiting,
-  candidates: readonly Target[],
-  index: number,
-  epoch: number,
-  rules: SessionRules,
-): Step {
-  const target = candidates[index];
-  invariant(target !== undefined, 'only a candidate is dialed');
-  const number = waiting.dials + 1;
-  return {
-    state: { kind: 'dialing', waiting: { ...waiting, dials: number }, candidates, index, epoch },
-    actions: [{ kind: 'dial', dial: number, target, timeoutMs: rules.connectTimeoutMs }],
-  };
 }
 
 function inDialing(state: In<'dialing'>, event: SessionEvent, rules: SessionRules): Step {
@@ -302,130 +277,12 @@ function inCancelling(state: In<'cancelling'>, event: SessionEvent): Step {
   }
 }
 
-/** Turns a client away: at once if it has said enough for an answer, else after reading on for a bounded time. */
-function refuse(
-  waiting: Waiting,
-  reason: RejectReason,
-  at: MonotonicMs,
-  before: readonly SessionAction[] = [],
-): Step {
-  const outcome: HoldOutcome = reason === 'shutdown' ? 'closed' : 'expired';
-  const actions: readonly SessionAction[] = [
-    ...before,
-    ...endWait(waiting, outcome, at),
-    { kind: 'deadline', at: at + FIRST_BYTES_TIMEOUT_MS },
-  ];
-  return answer({ kind: 'refusing', bytes: waiting.bytes, reason, answered: 0 }, at, actions);
-}
-
-/**
- * Reads what a refused client sent: an ErrorResponse is only understood after its StartupMessage, and that only comes
- * after an answer to SSLRequest. A CancelRequest is honoured still: it needs no room, and may be what makes some.
- */
-function answer(state: In<'refusing'>, at: MonotonicMs, before: readonly SessionAction[]): Step {
-  const { reason, answered } = state;
-  const rejected: Outcome = { kind: 'rejected', reason };
-  const packet = decodeFirstPacket(state.bytes);
-  if (packet.kind === 'need') return { state, actions: before };
-  if (packet.kind === 'bad') return close('reset', rejected, before);
-  const rest = state.bytes.subarray(packet.consumed);
-  const { value } = packet;
-  switch (value.kind) {
-    case 'cancel':
-      return cancel(value.pid, value.key, state.bytes.subarray(0, packet.consumed), at, before);
-    case 'startup':
-      return close('answer', rejected, before);
-    case 'direct-tls':
-      return close('end', rejected, before);
-    case 'ssl-request':
-    case 'gssenc-request':
-      if (answered === ENCRYPTION_REFUSALS_MAX) return close('reset', rejected, before);
-      return answer({ ...state, bytes: rest, answered: answered + 1 }, at, [
-        ...before,
-        { kind: 'answer', bytes: REFUSE_ENCRYPTION },
-      ]);
-  }
-}
-
-function cancel(
-  pid: number,
-  key: Uint8Array,
-  bytes: Uint8Array,
-  at: MonotonicMs,
-  before: readonly SessionAction[] = [],
-): Step {
-  return {
-    state: { kind: 'cancelling' },
-    actions: [
-      ...before,
-      { kind: 'deadline', at: at + CANCEL_TIMEOUT_MS },
-      { kind: 'cancel', pid, key, bytes },
-    ],
-  };
-}
-
-function route(waiting: Waiting, before: readonly SessionAction[]): Step {
-  return {
-    state: { kind: 'routing', waiting },
-    actions: [...before, { kind: 'route', waited: waiting.heldSince !== null }],
-  };
-}
-
-function leave(
-  waiting: Waiting,
-  event: Of<'client-ended'> | Of<'client-reset'>,
-  before: readonly SessionAction[],
-): Step {
-  const actions = [...before, ...endWait(waiting, 'left', event.at)];
-  return close(event.kind === 'client-reset' ? 'reset' : 'end', { kind: 'left' }, actions);
-}
-
-/** A wait has one end, however often the client was released and given back. */
-function endWait({ heldSince }: Waiting, outcome: HoldOutcome, at: MonotonicMs): readonly SessionAction[] {
-  return heldSince === null ? [] : [{ kind: 'unhold', outcome, waitedMs: at - heldSince }];
-}
-
 function endSession(mode: CloseMode, reason: CloseReason): Step {
   return close(mode, { kind: 'session', reason });
-}
-
-function close(mode: CloseMode, outcome: Outcome, before: readonly SessionAction[] = []): Step {
-  const actions: readonly SessionAction[] = [
-    ...before,
-    { kind: 'deadline', at: null },
-    { kind: 'close', mode, outcome },
-  ];
-  return { state: { kind: 'closed' }, actions };
 }
 
 /** More bytes from a client that has no server yet: kept for it, up to the limit. */
 function withMore(state: In<'holding'> | In<'dialing'>, bytes: Uint8Array): Step {
   const { waiting, filled } = received(state.waiting, bytes);
   return { state: { ...state, waiting }, actions: filled ? [{ kind: 'stop-reading' }] : [] };
-}
-
-function received(waiting: Waiting, more: Uint8Array): { waiting: Waiting; filled: boolean } {
-  const bytes = concat(waiting.bytes, more);
-  const full = bytes.length > HELD_CLIENT_MAX_BYTES;
-  return { waiting: { ...waiting, bytes, full }, filled: full && !waiting.full };
-}
-
-function concat(a: Uint8Array, b: Uint8Array): Uint8Array {
-  const joined = new Uint8Array(a.length + b.length);
-  joined.set(a);
-  joined.set(b, a.length);
-  return joined;
-}
-
-/** An aborted dial may still report, and a change may come between two steps; neither matters any more. All else is a bug. */
-function late(state: SessionState, event: SessionEvent, { dials }: Waiting): Step {
-  if (event.kind === 'snapshot-changed') return stay(state);
-  const aDial = event.kind === 'connected' || event.kind === 'connect-failed';
-  return aDial && event.dial <= dials ? stay(state) : illegal(state, event);
-}
-
-const stay = (state: SessionState): Step => ({ state, actions: [] });
-
-function illegal(state: SessionState, event: SessionEvent): never {
-  throw new PointsmanError('INTERNAL', `event ${event.kind} in session state ${state.kind}`);
 }

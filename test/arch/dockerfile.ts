@@ -5,7 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 
-export interface Instruction {
+interface Instruction {
   readonly keyword: string;
   readonly rest: string;
 }

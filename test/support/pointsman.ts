@@ -14,6 +14,9 @@ export type IncidentJson = ReturnType<typeof incidentJson>;
 
 export const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url));
 
+/** A stop that takes longer is a bug: both signals together close everything. */
+const STOP_MAX_MS = 10_000;
+
 export interface PointsmanProcess {
   readonly pid: number;
   readonly admin: string;
@@ -78,11 +81,13 @@ export async function runPointsman(
     signal: name => void child.kill(name),
     exited,
     async stop() {
-      if (child.exitCode === null && child.signalCode === null) {
-        child.kill('SIGTERM');
-        child.kill('SIGTERM');
-      }
-      await exited;
+      // Two different signals: a second SIGTERM that comes at once may be merged with the first.
+      child.kill('SIGTERM');
+      child.kill('SIGINT');
+      const limit = setTimeout(() => child.kill('SIGKILL'), STOP_MAX_MS);
+      const ended = await exited;
+      clearTimeout(limit);
+      if (ended === 'SIGKILL') throw new Error(`pointsman did not end within ${STOP_MAX_MS} ms:\n${text().slice(-2000)}`);
     },
   };
 }

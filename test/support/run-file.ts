@@ -15,7 +15,7 @@ export interface FileLimits {
   readonly totalMs: number;
 }
 
-export interface Failure {
+interface Failure {
   readonly name: string;
   readonly reason: string;
 }

@@ -14,13 +14,19 @@ export const primaryRules: SessionRules = {
 };
 
 /** pg1 is the primary of epoch 1, pg2 its replica. */
-export const pg1Leads = backend([server('pg1', pass()), server('pg2', passReplica())], { primary: 'pg1', epoch: 1 });
+export const pg1Leads = backend([server('pg1', pass()), server('pg2', passReplica())], {
+  primary: 'pg1',
+  epoch: 1,
+});
 /** The primary was just asked in vain: still elected, but no new client goes there. */
 export const pg1Doubted = backend(
   [server('pg1', fail('L7TOUT'), { kind: 'up', fails: 1 }), server('pg2', passReplica())],
   { primary: 'pg1', epoch: 1 },
 );
-export const nobodyLeads = backend([server('pg1', fail()), server('pg2', passReplica())], { primary: null, epoch: 2 });
+export const nobodyLeads = backend([server('pg1', fail()), server('pg2', passReplica())], {
+  primary: null,
+  epoch: 2,
+});
 export const pg2Leads = backend([server('pg1', fail()), server('pg2', pass())], { primary: 'pg2', epoch: 3 });
 
 export const on = {
@@ -40,9 +46,19 @@ export const on = {
     epoch: view.epoch,
   }),
   changed: (view: BackendView, at = 0): SessionEvent => ({ kind: 'snapshot-changed', at, view }),
-  connected: (dial: number, view: BackendView, at = 0): SessionEvent => ({ kind: 'connected', at, dial, view }),
+  connected: (dial: number, view: BackendView, at = 0): SessionEvent => ({
+    kind: 'connected',
+    at,
+    dial,
+    view,
+  }),
   refused: (dial: number, at = 0): SessionEvent => ({ kind: 'connect-failed', at, dial, error: 'refused' }),
-  noDescriptor: (dial: number, at = 0): SessionEvent => ({ kind: 'connect-failed', at, dial, error: 'local' }),
+  noDescriptor: (dial: number, at = 0): SessionEvent => ({
+    kind: 'connect-failed',
+    at,
+    dial,
+    error: 'local',
+  }),
   just: (
     kind:
       | 'hold-full'
@@ -61,7 +77,7 @@ export const on = {
 };
 
 /** `dial 1 pg1`, `hold`, `unhold served 250`, `close cut session demotion`, … */
-export function told(action: SessionAction): string {
+function told(action: SessionAction): string {
   switch (action.kind) {
     case 'route':
       return action.waited ? 'route waited' : 'route';

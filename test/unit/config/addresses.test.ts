@@ -26,8 +26,10 @@ test('addresses: one address in several spellings is the same', () => {
 });
 
 test('loopback: 127.0.0.0/8, ::1 and localhost are, other addresses and names are not', () => {
-  for (const host of ['127.0.0.1', '127.9.9.9', '::1', 'localhost', 'LOCALHOST']) assert.equal(isLoopback(host), true, host);
-  for (const host of ['0.0.0.0', '::', '10.0.0.1', 'db.example', 'localhost.example']) assert.equal(isLoopback(host), false, host);
+  for (const host of ['127.0.0.1', '127.9.9.9', '::1', 'localhost', 'LOCALHOST'])
+    assert.equal(isLoopback(host), true, host);
+  for (const host of ['0.0.0.0', '::', '10.0.0.1', 'db.example', 'localhost.example'])
+    assert.equal(isLoopback(host), false, host);
 });
 
 test('reaching: a wildcard bind is met by a loopback server, not by one elsewhere', () => {

@@ -3,12 +3,18 @@ import { test } from 'node:test';
 import { interpolate } from '../../../src/config/interpolate.ts';
 import { AROUND, VALID, configOf, errors, variant } from './kit.ts';
 
-const files: Readonly<Record<string, string>> = { '/secret': 'from file\r\n', '/two': 'a\n\n', '/empty': '\n', '/big': 'x'.repeat(70_000) };
+const files: Readonly<Record<string, string>> = {
+  '/secret': 'from file\r\n',
+  '/two': 'a\n\n',
+  '/empty': '\n',
+  '/big': 'x'.repeat(70_000),
+};
 const sources = {
   env: { NAME: 'value', EMPTY: '', NESTED: '${NAME}' },
   readFile: (path: string): string => {
     const text = files[path];
-    if (text === undefined) throw Object.assign(new Error('no'), { code: path === '/shut' ? 'EACCES' : 'ENOENT' });
+    if (text === undefined)
+      throw Object.assign(new Error('no'), { code: path === '/shut' ? 'EACCES' : 'ENOENT' });
     return text;
   },
 };
@@ -35,7 +41,10 @@ test('interpolation: what comes out is not interpolated again', () => {
 });
 
 test('interpolation: each reference that fails is a problem of its own, with its name', () => {
-  const { text, problems } = interpolate('${NOPE} ${EMPTY} ${file:/none} ${file:/shut} ${file:/empty} ${file:/big} ${file:rel}', sources);
+  const { text, problems } = interpolate(
+    '${NOPE} ${EMPTY} ${file:/none} ${file:/shut} ${file:/empty} ${file:/big} ${file:rel}',
+    sources,
+  );
   assert.equal(text, null);
   assert.deepEqual(problems, [
     'the environment variable NOPE is not set',
@@ -54,7 +63,9 @@ test('interpolation: braces that name nothing are refused, without repeating wha
     assert.equal(finished, null, text);
     assert.doesNotMatch(problems.join(), /hunter2/);
   }
-  assert.deepEqual(interpolate('${toString}', sources).problems, ['the environment variable toString is not set']);
+  assert.deepEqual(interpolate('${toString}', sources).problems, [
+    'the environment variable toString is not set',
+  ]);
 });
 
 test('interpolation: numbers, durations, addresses and choices may come from the environment', () => {
@@ -62,7 +73,10 @@ test('interpolation: numbers, durations, addresses and choices may come from the
     .replace('hold: 30s', 'hold: "${N}s"')
     .replace('0.0.0.0:5433', '${HOST}:5433')
     .replace('mode: verify-full', 'mode: "${MODE}"');
-  const { frontends, backends } = configOf(text, { ...AROUND, env: { ...AROUND.env, N: '42', HOST: '10.1.1.1', MODE: 'verify-full' } });
+  const { frontends, backends } = configOf(text, {
+    ...AROUND,
+    env: { ...AROUND.env, N: '42', HOST: '10.1.1.1', MODE: 'verify-full' },
+  });
   assert.equal(frontends['app-rw']?.holdMax, 42);
   assert.equal(frontends['app-rw']?.holdMs, 42_000);
   assert.deepEqual(frontends['app-ro']?.bind, { host: '10.1.1.1', port: 5433 });
@@ -70,7 +84,10 @@ test('interpolation: numbers, durations, addresses and choices may come from the
 });
 
 test('interpolation: a number in a text that is a text stays text', () => {
-  assert.equal(configOf(VALID, { ...AROUND, env: { PROBE_PASSWORD: '12345' } }).backends['app']?.check.password, '12345');
+  assert.equal(
+    configOf(VALID, { ...AROUND, env: { PROBE_PASSWORD: '12345' } }).backends['app']?.check.password,
+    '12345',
+  );
   assert.deepEqual(errors(variant('hold_max: 500', 'hold_max: "500"'), AROUND), [
     '9:15 frontends.app-rw.hold_max: "500" is not a whole number',
   ]);
@@ -78,7 +95,10 @@ test('interpolation: a number in a text that is a text stays text', () => {
 
 test('interpolation: what comes out is never read as YAML', () => {
   const password = '{a: [*x, "]} # : \nfrontends: {}';
-  assert.equal(configOf(VALID, { ...AROUND, env: { PROBE_PASSWORD: password } }).backends['app']?.check.password, password);
+  assert.equal(
+    configOf(VALID, { ...AROUND, env: { PROBE_PASSWORD: password } }).backends['app']?.check.password,
+    password,
+  );
 });
 
 test('interpolation: a reference that fails is reported where it stands, and the key is not called missing as well', () => {

@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { DURATION_PATTERN, HOST_PORT_PATTERN, formatDuration, readDuration, readHostPort } from '../../../src/config/units.ts';
+import {
+  DURATION_PATTERN,
+  HOST_PORT_PATTERN,
+  formatDuration,
+  readDuration,
+  readHostPort,
+} from '../../../src/config/units.ts';
 
 const durations: readonly (readonly [string | number, number])[] = [
   [0, 0],
@@ -13,11 +19,25 @@ const durations: readonly (readonly [string | number, number])[] = [
 ];
 
 test('durations: every unit is read as milliseconds', () => {
-  for (const [text, value] of durations) assert.deepEqual(readDuration(text), { ok: true, value }, String(text));
+  for (const [text, value] of durations)
+    assert.deepEqual(readDuration(text), { ok: true, value }, String(text));
 });
 
 test('durations: what is no duration, or longer than a week, gets a reason that does not repeat it', () => {
-  for (const text of ['', 's', '5', 5, '-1s', '1 s', '5 sec', '1e3ms', '1m30s', '8d', '99999999999h', 'Infinityms']) {
+  for (const text of [
+    '',
+    's',
+    '5',
+    5,
+    '-1s',
+    '1 s',
+    '5 sec',
+    '1e3ms',
+    '1m30s',
+    '8d',
+    '99999999999h',
+    'Infinityms',
+  ]) {
     const reading = readDuration(text);
     assert.ok(!reading.ok, String(text));
     assert.match(reading.reason, /^(is|has) /);
@@ -54,14 +74,26 @@ test('addresses: port 0 is allowed only for binds', () => {
 });
 
 test('addresses: what is no address gets a reason', () => {
-  const wrong = ['', '5432', ':5432', 'host', 'host:', 'host:pg', '::1:5432', '[10.0.0.1]:5432', '[::g]:1', '*:80'];
+  const wrong = [
+    '',
+    '5432',
+    ':5432',
+    'host',
+    'host:',
+    'host:pg',
+    '::1:5432',
+    '[10.0.0.1]:5432',
+    '[::g]:1',
+    '*:80',
+  ];
   for (const text of [...wrong, '10.0.0.256:80', '10.0.0:80', 'a b:80', 'u@h:80', 'h:123456']) {
     assert.equal(readHostPort(text).ok, false, text);
   }
 });
 
 test('patterns: those of the JSON Schema accept what the readers accept', () => {
-  for (const [text] of durations) if (typeof text === 'string') assert.match(text, new RegExp(DURATION_PATTERN));
+  for (const [text] of durations)
+    if (typeof text === 'string') assert.match(text, new RegExp(DURATION_PATTERN));
   for (const text of ['10.0.0.1:5432', '[::1]:5432', '[fe80::1%eth0]:1', 'db_1.example:1']) {
     assert.equal(readHostPort(text).ok, true, text);
     assert.match(text, new RegExp(HOST_PORT_PATTERN));

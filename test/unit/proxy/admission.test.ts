@@ -9,7 +9,8 @@ const nobody = { admitted: 0, refused: 0 };
 
 test('admission: the allow list covers IPv4, IPv6 and IPv4 on an IPv6 socket', () => {
   const admit = createAdmission({ allow: ['10.0.0.0/8', '::1'], maxConnections: 1 });
-  for (const host of ['10.1.2.3', '::ffff:10.1.2.3', '::1']) assert.equal(admit(host, nobody).kind, 'admit', host);
+  for (const host of ['10.1.2.3', '::ffff:10.1.2.3', '::1'])
+    assert.equal(admit(host, nobody).kind, 'admit', host);
   for (const host of ['11.0.0.1', '::ffff:11.0.0.1', '::2']) {
     assert.deepEqual(admit(host, nobody), { kind: 'drop', reason: 'not-allowed' }, host);
   }

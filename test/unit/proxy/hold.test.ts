@@ -2,7 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { RELEASE_BURST, RELEASE_TICK_MS, RELEASE_TRICKLE, RETRY_PAUSE_MS } from '../../../src/proxy/bounds.ts';
+import {
+  RELEASE_BURST,
+  RELEASE_TICK_MS,
+  RELEASE_TRICKLE,
+  RETRY_PAUSE_MS,
+} from '../../../src/proxy/bounds.ts';
 import { HoldQueue } from '../../../src/proxy/hold.ts';
 
 function queueOf(count: number): HoldQueue<number> {

@@ -27,7 +27,10 @@ test('refusal: a client without a primary is told since when and why', () => {
 });
 
 test('refusal: the wanted role is named', () => {
-  assert.match(read('no-server', { route: 'replica', vacantMs: 70 }).message, /^pointsman: no replica in backend app for 70 ms$/);
+  assert.match(
+    read('no-server', { route: 'replica', vacantMs: 70 }).message,
+    /^pointsman: no replica in backend app for 70 ms$/,
+  );
   assert.match(read('no-server', { route: 'any' }).message, /no server in backend app/);
   assert.match(read('no-server', { route: 'replica-or-primary' }).message, /no replica or primary in/);
 });

@@ -43,7 +43,10 @@ test('registry: sessions and dials are counted by server', () => {
   const { registry, join } = fixture();
   const session = join('pg1');
   registry.dialStarted('app', 'pg1');
-  assert.deepEqual([registry.count('app', 'pg1'), registry.load('app', 'pg1'), registry.load('app', 'pg2')], [1, 2, 0]);
+  assert.deepEqual(
+    [registry.count('app', 'pg1'), registry.load('app', 'pg1'), registry.load('app', 'pg2')],
+    [1, 2, 0],
+  );
   assert.equal(registry.primarySessionsElsewhere('app', 'pg2'), 1);
   assert.equal(registry.primarySessionsElsewhere('app', 'pg1'), 0);
   registry.dialEnded('app', 'pg1');

@@ -141,7 +141,10 @@ const cases: readonly Case[] = [
   {
     name: 'with hold 0 a refused connection is told at once',
     rules: { holdMs: 0 },
-    script: [...dialed, [on.refused(1, 10), 'deadline 10010', 'deadline none', 'close answer rejected connect-failed']],
+    script: [
+      ...dialed,
+      [on.refused(1, 10), 'deadline 10010', 'deadline none', 'close answer rejected connect-failed'],
+    ],
     ends: 'closed',
   },
   {
@@ -167,7 +170,10 @@ const cases: readonly Case[] = [
   },
   {
     name: 'no descriptor for the server: the client is refused and gives its own back',
-    script: [...dialed, [on.noDescriptor(1), 'deadline 10000', 'deadline none', 'close answer rejected descriptors']],
+    script: [
+      ...dialed,
+      [on.noDescriptor(1), 'deadline 10000', 'deadline none', 'close answer rejected descriptors'],
+    ],
     ends: 'closed',
   },
   {
@@ -376,7 +382,13 @@ const cases: readonly Case[] = [
     name: 'a shutdown refuses a client that is dialed for',
     script: [
       ...dialed,
-      [on.just('shutdown'), 'abort-dial 1', 'deadline 10000', 'deadline none', 'close answer rejected shutdown'],
+      [
+        on.just('shutdown'),
+        'abort-dial 1',
+        'deadline 10000',
+        'deadline none',
+        'close answer rejected shutdown',
+      ],
     ],
     ends: 'closed',
   },

@@ -140,8 +140,11 @@ function partFor(session: Session | null): Part {
 }
 
 async function askSession(session: Session): Promise<Part> {
-  const refused = await session.opened();
-  if (refused !== null) return { kind: 'failed', failure: refused, alive: false };
+  // An open session is asked in this very turn: a stall of our event loop must not delay the question itself.
+  if (session.phase !== 'idle') {
+    const refused = await session.opened();
+    if (refused !== null) return { kind: 'failed', failure: refused, alive: false };
+  }
   let asked = await session.ask(QUESTION);
   // A promotion or a torn read of the control file can fail one query; the next one tells.
   if (asked.kind === 'failed' && asked.failure.code === 'L7STS' && session.phase === 'idle') {

@@ -2,10 +2,11 @@
 // Called by frontend.ts.
 
 import { createServer, type Socket } from 'node:net';
-import { type Clock, type MonotonicMs } from '../../../core/clock.ts';
+import { type Clock } from '../../../core/clock.ts';
 import { describeError, PointsmanError } from '../../../core/errors.ts';
 import { formatAddress, type Address } from '../../../topology/model.ts';
 import { ACCEPT_ERROR_INTERVAL_MS, KEEPALIVE_DELAY_MS } from '../../bounds.ts';
+import { createThrottle } from '../../throttle.ts';
 
 /** Clients that connect while the loop is busy wait here, as far as the kernel allows (somaxconn). */
 const BACKLOG = 4096;
@@ -19,7 +20,10 @@ export interface IncomingClient {
 
 export interface ListenerEvents {
   accepted(client: IncomingClient): void;
-  /** Told at most once in ACCEPT_ERROR_INTERVAL_MS; `detail` says how many there were since. */
+  /**
+   * Told at most once in ACCEPT_ERROR_INTERVAL_MS; `detail` says how many there were since. Without descriptors there
+   * is no error: libuv itself accepts and closes each client then, so that neither the loop nor the client waits.
+   */
   acceptError(code: string, detail: string): void;
 }
 
@@ -43,7 +47,7 @@ export function listen(
     keepAlive: true,
     keepAliveInitialDelay: KEEPALIVE_DELAY_MS,
   });
-  const report = throttled(clock, events);
+  const throttle = createThrottle(ACCEPT_ERROR_INTERVAL_MS);
   return new Promise((resolve, reject) => {
     const onBindError = (thrown: Error): void => {
       const { message } = describeError(thrown);
@@ -53,7 +57,12 @@ export function listen(
     server.once('error', onBindError);
     server.listen({ host: bind.host, port: bind.port, backlog: BACKLOG }, () => {
       server.off('error', onBindError);
-      server.on('error', report);
+      server.on('error', thrown => {
+        const count = throttle(clock.now());
+        if (count === null) return;
+        const { code, message } = describeError(thrown);
+        events.acceptError(code, `${message} (${count} since the last report)`);
+      });
       server.on('connection', socket => {
         const client = incoming(socket);
         if (client !== null) events.accepted(client);
@@ -82,18 +91,4 @@ function incoming(socket: Socket): IncomingClient | null {
 /** An IPv4 client on a socket bound to `::` shows as ::ffff:10.0.0.1. */
 function plainHost(address: string): string {
   return address.startsWith('::ffff:') && address.includes('.') ? address.slice('::ffff:'.length) : address;
-}
-
-function throttled(clock: Clock, events: ListenerEvents): (thrown: Error) => void {
-  let toldAt: MonotonicMs = -Infinity;
-  let untold = 0;
-  return thrown => {
-    untold += 1;
-    const now = clock.now();
-    if (now - toldAt < ACCEPT_ERROR_INTERVAL_MS) return;
-    const { code, message } = describeError(thrown);
-    events.acceptError(code, `${message} (${untold} since the last report)`);
-    toldAt = now;
-    untold = 0;
-  };
 }

@@ -1,0 +1,182 @@
+// The moves that several states of a session share: ask for a server, wait, dial, refuse, cancel, close.
+// Pure like session.ts, which is the only caller and decides when each is made.
+
+import { type MonotonicMs } from '../core/clock.ts';
+import { invariant, PointsmanError } from '../core/errors.ts';
+import { FIRST_BYTES_TIMEOUT_MS, HELD_CLIENT_MAX_BYTES } from '../core/limits.ts';
+import { decodeFirstPacket, REFUSE_ENCRYPTION } from '../protocol/postgres/startup.ts';
+import { CANCEL_TIMEOUT_MS, ENCRYPTION_REFUSALS_MAX } from './bounds.ts';
+import { type HoldOutcome, type RejectReason } from './events.ts';
+import {
+  type CloseMode,
+  type Outcome,
+  type SessionAction,
+  type SessionEvent,
+  type SessionRules,
+  type SessionState,
+  type Target,
+  type Waiting,
+} from './session-model.ts';
+
+export interface Step {
+  readonly state: SessionState;
+  readonly actions: readonly SessionAction[];
+}
+
+export type In<K extends SessionState['kind']> = Extract<SessionState, { kind: K }>;
+export type Of<K extends SessionEvent['kind']> = Extract<SessionEvent, { kind: K }>;
+
+export function route(waiting: Waiting, before: readonly SessionAction[]): Step {
+  return {
+    state: { kind: 'routing', waiting },
+    actions: [...before, { kind: 'route', waited: waiting.heldSince !== null }],
+  };
+}
+
+/** Waits, if there is time left; else refuses. */
+export function holdOn(waiting: Waiting, at: MonotonicMs, pause: boolean, rules: SessionRules): Step {
+  const holdUntil = waiting.holdUntil ?? at;
+  if (at >= holdUntil) {
+    if (waiting.lastError !== null) return refuse(waiting, 'connect-failed', at);
+    return refuse(waiting, rules.holdMs === 0 ? 'no-server' : 'hold-timeout', at);
+  }
+  const again = waiting.heldSince !== null;
+  return {
+    state: { kind: 'holding', waiting: { ...waiting, heldSince: waiting.heldSince ?? at } },
+    actions: [
+      { kind: 'deadline', at: holdUntil },
+      { kind: 'hold', again, pause },
+    ],
+  };
+}
+
+export function dial(
+  waiting: Waiting,
+  candidates: readonly Target[],
+  index: number,
+  epoch: number,
+  rules: SessionRules,
+): Step {
+  const target = candidates[index];
+  invariant(target !== undefined, 'only a candidate is dialed');
+  const number = waiting.dials + 1;
+  return {
+    state: { kind: 'dialing', waiting: { ...waiting, dials: number }, candidates, index, epoch },
+    actions: [{ kind: 'dial', dial: number, target, timeoutMs: rules.connectTimeoutMs }],
+  };
+}
+
+export function leave(
+  waiting: Waiting,
+  event: Of<'client-ended'> | Of<'client-reset'>,
+  before: readonly SessionAction[],
+): Step {
+  const actions = [...before, ...endWait(waiting, 'left', event.at)];
+  return close(event.kind === 'client-reset' ? 'reset' : 'end', { kind: 'left' }, actions);
+}
+
+/** Turns a client away: at once if it has said enough for an answer, else after reading on for a bounded time. */
+export function refuse(
+  waiting: Waiting,
+  reason: RejectReason,
+  at: MonotonicMs,
+  before: readonly SessionAction[] = [],
+): Step {
+  const outcome: HoldOutcome = reason === 'shutdown' ? 'closed' : 'expired';
+  const actions: readonly SessionAction[] = [
+    ...before,
+    ...endWait(waiting, outcome, at),
+    { kind: 'deadline', at: at + FIRST_BYTES_TIMEOUT_MS },
+  ];
+  return answer({ kind: 'refusing', bytes: waiting.bytes, reason, answered: 0 }, at, actions);
+}
+
+/**
+ * Reads what a refused client sent: an ErrorResponse is only understood after its StartupMessage, and that only comes
+ * after an answer to SSLRequest. A CancelRequest is honoured still: it needs no room, and may be what makes some.
+ */
+export function answer(state: In<'refusing'>, at: MonotonicMs, before: readonly SessionAction[]): Step {
+  const { reason, answered } = state;
+  const rejected: Outcome = { kind: 'rejected', reason };
+  const packet = decodeFirstPacket(state.bytes);
+  if (packet.kind === 'need') return { state, actions: before };
+  if (packet.kind === 'bad') return close('reset', rejected, before);
+  const rest = state.bytes.subarray(packet.consumed);
+  const { value } = packet;
+  switch (value.kind) {
+    case 'cancel':
+      return cancel(value.pid, value.key, state.bytes.subarray(0, packet.consumed), at, before);
+    case 'startup':
+      return close('answer', rejected, before);
+    case 'direct-tls':
+      return close('end', rejected, before);
+    case 'ssl-request':
+    case 'gssenc-request':
+      if (answered === ENCRYPTION_REFUSALS_MAX) return close('reset', rejected, before);
+      return answer({ ...state, bytes: rest, answered: answered + 1 }, at, [
+        ...before,
+        { kind: 'answer', bytes: REFUSE_ENCRYPTION },
+      ]);
+  }
+}
+
+export function cancel(
+  pid: number,
+  key: Uint8Array,
+  bytes: Uint8Array,
+  at: MonotonicMs,
+  before: readonly SessionAction[] = [],
+): Step {
+  return {
+    state: { kind: 'cancelling' },
+    actions: [
+      ...before,
+      { kind: 'deadline', at: at + CANCEL_TIMEOUT_MS },
+      { kind: 'cancel', pid, key, bytes },
+    ],
+  };
+}
+
+/** A wait has one end, however often the client was released and given back. */
+export function endWait(
+  { heldSince }: Waiting,
+  outcome: HoldOutcome,
+  at: MonotonicMs,
+): readonly SessionAction[] {
+  return heldSince === null ? [] : [{ kind: 'unhold', outcome, waitedMs: at - heldSince }];
+}
+
+export function close(mode: CloseMode, outcome: Outcome, before: readonly SessionAction[] = []): Step {
+  const actions: readonly SessionAction[] = [
+    ...before,
+    { kind: 'deadline', at: null },
+    { kind: 'close', mode, outcome },
+  ];
+  return { state: { kind: 'closed' }, actions };
+}
+
+export function received(waiting: Waiting, more: Uint8Array): { waiting: Waiting; filled: boolean } {
+  const bytes = concat(waiting.bytes, more);
+  const full = bytes.length > HELD_CLIENT_MAX_BYTES;
+  return { waiting: { ...waiting, bytes, full }, filled: full && !waiting.full };
+}
+
+export function concat(a: Uint8Array, b: Uint8Array): Uint8Array {
+  const joined = new Uint8Array(a.length + b.length);
+  joined.set(a);
+  joined.set(b, a.length);
+  return joined;
+}
+
+/** An aborted dial may still report, and a change may come between two steps; neither matters any more. All else is a bug. */
+export function late(state: SessionState, event: SessionEvent, { dials }: Waiting): Step {
+  if (event.kind === 'snapshot-changed') return stay(state);
+  const aDial = event.kind === 'connected' || event.kind === 'connect-failed';
+  return aDial && event.dial <= dials ? stay(state) : illegal(state, event);
+}
+
+export const stay = (state: SessionState): Step => ({ state, actions: [] });
+
+export function illegal(state: SessionState, event: SessionEvent): never {
+  throw new PointsmanError('INTERNAL', `event ${event.kind} in session state ${state.kind}`);
+}

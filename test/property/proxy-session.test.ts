@@ -1,0 +1,325 @@
+// A small world of servers, clients and probes, driven by random events, in which the real session, router, hold,
+// registry and failover order run. After every step the safety rules are checked against the world itself.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { type Route } from '../../src/config/schema.ts';
+import { applyView, type ChangeListener } from '../../src/proxy/failover.ts';
+import { HoldQueue } from '../../src/proxy/hold.ts';
+import { SessionRegistry, type JoinedSession } from '../../src/proxy/registry.ts';
+import { decide, hasServer, type RoutePolicy } from '../../src/proxy/router.ts';
+import { type SessionAction, type SessionEvent, type SessionState } from '../../src/proxy/session-model.ts';
+import { newSession, step } from '../../src/proxy/session.ts';
+import { type ProbeResult } from '../../src/health/result.ts';
+import { type BackendView } from '../../src/topology/model.ts';
+import { cancelPacket, sslRequest, startupPacket } from '../support/tcp-packets.ts';
+import { backend, fail, FRESHNESS_MS, pass, passReplica, server, up } from '../support/views.ts';
+
+const SERVERS = ['pg1', 'pg2', 'pg3'];
+const HOLD_MAX = 4;
+
+interface Client {
+  readonly id: number;
+  state: SessionState;
+  deadline: number | null;
+  dial: { readonly number: number; readonly server: string } | null;
+  /** Aborted dials that may still report. */
+  readonly ghosts: number[];
+  joined: JoinedSession | null;
+  closes: number;
+  inHold: boolean;
+}
+
+class World implements ChangeListener {
+  now = 0;
+  view: BackendView = backend(
+    SERVERS.map(name => server(name, null)),
+    { epoch: 0 },
+  );
+  readonly registry = new SessionRegistry();
+  readonly hold = new HoldQueue<Client>(HOLD_MAX);
+  readonly clients: Client[] = [];
+  readonly #policy: RoutePolicy;
+  #turn = 0;
+  #held = 0;
+  splices = 0;
+
+  constructor(route: Route) {
+    this.#policy = { route, balance: 'roundrobin', maxLagMs: null };
+  }
+
+  accept(): void {
+    const client: Client = {
+      id: this.clients.length,
+      state: newSession,
+      deadline: null,
+      dial: null,
+      ghosts: [],
+      joined: null,
+      closes: 0,
+      inHold: false,
+    };
+    this.clients.push(client);
+    this.tell(client, { kind: 'accepted', at: this.now, refuse: null });
+  }
+
+  tell(client: Client, event: SessionEvent): void {
+    const { route, maxLagMs } = this.#policy;
+    const rules = { route, maxLagMs, holdMs: 1000, connectTimeoutMs: 200 };
+    const { state, actions } = step(client.state, event, rules);
+    client.state = state;
+    const follow = actions.flatMap(action => this.#perform(client, action));
+    for (const next of follow) this.tell(client, next);
+  }
+
+  #perform(client: Client, action: SessionAction): SessionEvent[] {
+    const at = this.now;
+    assert.equal(client.closes, 0, 'nothing is done after the close');
+    switch (action.kind) {
+      case 'route': {
+        this.#turn += 1;
+        const context = { turn: this.#turn, load: () => 0, draws: [0, 0] as const, client: '::1' };
+        const wait = !action.waited && this.hold.size > 0;
+        const decision = wait ? { kind: 'hold' as const } : decide(this.#policy, this.view, at, context);
+        return [{ kind: 'routed', at, decision, epoch: this.view.epoch }];
+      }
+      case 'hold':
+        if (action.pause) this.hold.pause(at);
+        if (action.again) this.hold.giveBack(client);
+        else if (!this.hold.join(client)) return [{ kind: 'hold-full', at }];
+        else {
+          this.#held += 1;
+          client.inHold = true;
+        }
+        return [];
+      case 'unhold':
+        assert.ok(client.inHold, 'only a held client leaves the hold');
+        client.inHold = false;
+        this.#held -= 1;
+        assert.ok(this.#held >= 0);
+        if (action.outcome === 'served') this.hold.settle(client);
+        else this.hold.leave(client);
+        return [];
+      case 'dial':
+        assert.equal(client.dial, null, 'one dial at a time');
+        client.dial = { number: action.dial, server: action.target.name };
+        return [];
+      case 'abort-dial':
+        assert.equal(client.dial?.number, action.dial);
+        client.ghosts.push(action.dial);
+        client.dial = null;
+        return [];
+      case 'relay':
+        this.#join(client, action.target.name);
+        return [];
+      case 'deadline':
+        client.deadline = action.at;
+        return [];
+      case 'close':
+        client.closes += 1;
+        assert.equal(client.dial, null, 'no dial outlives its client');
+        assert.equal(client.inHold, false, 'no wait outlives its client');
+        assert.equal(client.joined !== null, action.outcome.kind === 'session');
+        if (client.joined !== null) this.registry.remove(client.joined);
+        client.joined = null;
+        return [];
+      default:
+        return [];
+    }
+  }
+
+  /** The rules of design, in the words of the world: not through the code that is to keep them. */
+  #join(client: Client, name: string): void {
+    const { route } = this.#policy;
+    client.dial = null;
+    this.splices += 1;
+    const target = this.view.servers.find(view => view.name === name);
+    assert.ok(
+      target?.result?.code === 'L7OK' && target.health.kind === 'up',
+      'the newest result is an answer',
+    );
+    assert.ok(this.now - target.result.at <= FRESHNESS_MS, 'the newest result is fresh');
+    if (route === 'primary') {
+      assert.ok(target.result.facts.writable, 'rule 1: writable');
+      assert.equal(name, this.view.primary, 'rule 2: the one primary');
+      const elsewhere = this.clients.filter(other => other.joined !== null && other.joined.server !== name);
+      assert.deepEqual(elsewhere, [], 'rule 3: old sessions are closed before');
+    }
+    if (route === 'replica') assert.equal(target.result.facts.role, 'replica');
+    client.joined = {
+      frontend: 'app',
+      backend: 'app',
+      server: name,
+      route,
+      evict: reason => this.tell(client, { kind: 'evicted', at: this.now, reason }),
+    };
+    this.registry.add(client.joined);
+  }
+
+  snapshotChanged(): void {
+    for (const client of this.clients) {
+      if (client.dial !== null)
+        this.tell(client, { kind: 'snapshot-changed', at: this.now, view: this.view });
+    }
+  }
+
+  release(): void {
+    if (!hasServer(this.#policy, this.view, this.now)) return;
+    for (const client of this.hold.take(this.now)) this.tell(client, { kind: 'released', at: this.now });
+  }
+
+  change(results: readonly (ProbeResult | null)[], primary: number | null): void {
+    const name = primary === null ? null : (SERVERS[primary] ?? null);
+    const servers = SERVERS.map((server_, index) => {
+      const result = results[index] ?? null;
+      const doubtful = result?.code === 'L7BUSY' || result?.code === 'L7TOUT';
+      return server(server_, result, doubtful ? up : undefined);
+    });
+    const epoch = this.view.epoch + (name === this.view.primary ? 0 : 1);
+    this.view = backend(servers, { primary: name, epoch });
+    applyView(this.view, this.registry, [this], () => undefined);
+    for (const { joined } of this.clients) {
+      if (joined === null) continue;
+      const health = this.view.servers.find(({ name: of }) => of === joined.server)?.health.kind;
+      assert.notEqual(health, 'down', 'no session outlives the mark-down of its server');
+      if (joined.route === 'primary') assert.equal(joined.server, name, 'no writer outlives a demotion');
+    }
+  }
+}
+
+const result = fc.constantFrom('writer', 'replica', 'lost', 'busy', 'slow', 'unheard');
+const pick = fc.nat();
+const happening = fc.oneof(
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant('accept' as const) }) },
+  { weight: 6, arbitrary: fc.record({ kind: fc.constant('packet' as const), pick, which: fc.nat(5) }) },
+  { weight: 8, arbitrary: fc.record({ kind: fc.constant('dialed' as const), pick, good: fc.boolean() }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('ghost' as const), pick }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('client' as const), pick, reset: fc.boolean() }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('server' as const), pick, reset: fc.boolean() }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({ kind: fc.constant('time' as const), ms: fc.constantFrom(1, 10, 100, 1100, 3000) }),
+  },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant('release' as const) }) },
+  {
+    weight: 5,
+    arbitrary: fc.record({
+      kind: fc.constant('change' as const),
+      results: fc.tuple(result, result, result),
+      primary: fc.option(fc.nat(2)),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('shutdown' as const) }) },
+);
+type Happening = typeof happening extends fc.Arbitrary<infer T> ? T : never;
+
+function probed(word: string, at: number): ProbeResult | null {
+  switch (word) {
+    case 'writer':
+      return pass({}, at);
+    case 'replica':
+      return passReplica({}, at);
+    case 'lost':
+      return fail('L4CON', at);
+    case 'busy':
+      return fail('L7BUSY', at);
+    case 'slow':
+      return fail('L7TOUT', at);
+    default:
+      return null;
+  }
+}
+
+const hello = startupPacket();
+const packets = [hello, hello, sslRequest, hello.subarray(0, 5), cancelPacket(1, 2), Buffer.from('GET /')];
+
+function happen(world: World, event: Happening): void {
+  const at = world.now;
+  const among = (kind: (client: Client) => boolean, index: number): Client | undefined => {
+    const matching = world.clients.filter(kind);
+    return matching[index % Math.max(1, matching.length)];
+  };
+  switch (event.kind) {
+    case 'accept':
+      return world.accept();
+    case 'packet': {
+      const client = among(
+        ({ state }) => ['greeting', 'refusing', 'holding', 'dialing'].includes(state.kind),
+        event.pick,
+      );
+      if (client !== undefined)
+        world.tell(client, { kind: 'received', at, bytes: packets[event.which] ?? hello });
+      return;
+    }
+    case 'dialed': {
+      const client = among(({ dial }) => dial !== null, event.pick);
+      const dial = client?.dial?.number;
+      if (client === undefined || dial === undefined) return;
+      if (event.good) return world.tell(client, { kind: 'connected', at, dial, view: world.view });
+      client.dial = null;
+      return world.tell(client, { kind: 'connect-failed', at, dial, error: 'refused' });
+    }
+    case 'ghost': {
+      const client = among(({ ghosts, closes }) => ghosts.length > 0 && closes === 0, event.pick);
+      const dial = client?.ghosts.pop();
+      if (client !== undefined && dial !== undefined) {
+        world.tell(client, { kind: 'connected', at, dial, view: world.view });
+      }
+      return;
+    }
+    case 'client': {
+      const client = among(({ closes }) => closes === 0, event.pick);
+      if (client !== undefined)
+        world.tell(client, { kind: event.reset ? 'client-reset' : 'client-ended', at });
+      return;
+    }
+    case 'server': {
+      const client = among(({ joined }) => joined !== null, event.pick);
+      if (client !== undefined)
+        world.tell(client, { kind: event.reset ? 'server-reset' : 'server-ended', at });
+      return;
+    }
+    case 'time':
+      world.now += event.ms;
+      for (const client of world.clients) {
+        if (client.deadline === null || client.deadline > world.now) continue;
+        client.deadline = null;
+        world.tell(client, { kind: 'deadline', at: world.now });
+      }
+      return;
+    case 'release':
+      return world.release();
+    case 'change':
+      return world.change(
+        event.results.map(word => probed(word, world.now)),
+        event.primary,
+      );
+    case 'shutdown': {
+      for (const client of world.clients) world.tell(client, { kind: 'shutdown', at });
+    }
+  }
+}
+
+for (const route of ['primary', 'replica', 'replica-or-primary', 'any'] as const) {
+  test(`session: the safety rules hold on route ${route}, whatever happens in whatever order`, () => {
+    let splices = 0;
+    fc.assert(
+      fc.property(fc.array(happening, { maxLength: 120, size: 'max' }), events => {
+        const world = new World(route);
+        for (const event of events) happen(world, event);
+        // The end of the world: every client goes, and each has been closed exactly once.
+        for (const client of world.clients) {
+          world.tell(client, { kind: 'client-reset', at: world.now });
+          if (client.closes === 0) world.tell(client, { kind: 'cancel-done', at: world.now });
+          assert.equal(client.closes, 1, `client ${client.id} is closed once`);
+        }
+        assert.equal(world.hold.size, 0);
+        for (const name of SERVERS) assert.equal(world.registry.count('app', name), 0);
+        splices += world.splices;
+      }),
+      { numRuns: 1500 },
+    );
+    assert.ok(splices > 50, `the world must be lively enough to prove anything: ${splices} splices`);
+  });
+}

@@ -1,0 +1,100 @@
+// Scripted TCP peers on loopback: servers that record what they get, clients that record what they see.
+// For tests of the proxy's driver: no protocol here, only bytes, ends and resets.
+
+import { createServer, connect, type AddressInfo, type Socket } from 'node:net';
+import { type Address } from '../../src/topology/model.ts';
+
+const DEADLINE_MS = 30_000;
+
+/** Waits until `condition` holds; fails with `what` after a generous deadline. */
+export async function until(condition: () => boolean, what: string): Promise<void> {
+  const end = performance.now() + DEADLINE_MS;
+  while (!condition()) {
+    if (performance.now() > end) throw new Error(`waited in vain for: ${what}`);
+    await new Promise(resolve => setTimeout(resolve, 2));
+  }
+}
+
+/** One end of a connection, with everything that came out of it. */
+export class Peer {
+  readonly socket: Socket;
+  readonly #chunks: Buffer[] = [];
+  bytes = 0;
+  ended = false;
+  closed = false;
+  error: string | null = null;
+
+  constructor(socket: Socket) {
+    this.socket = socket;
+    socket.on('data', (chunk: Buffer) => {
+      this.#chunks.push(chunk);
+      this.bytes += chunk.length;
+    });
+    socket.on('end', () => (this.ended = true));
+    socket.on('error', (thrown: NodeJS.ErrnoException) => (this.error = thrown.code ?? thrown.message));
+    socket.on('close', () => (this.closed = true));
+  }
+
+  get received(): Buffer {
+    return Buffer.concat(this.#chunks);
+  }
+
+  async untilBytes(count: number): Promise<void> {
+    await until(() => this.bytes >= count || this.closed, `${count} bytes, have ${this.bytes}`);
+  }
+}
+
+export class ScriptServer {
+  readonly peers: Peer[] = [];
+  readonly #server = createServer({ allowHalfOpen: true }, socket => {
+    const peer = new Peer(socket);
+    this.peers.push(peer);
+    this.onPeer(peer, this.peers.length - 1);
+  });
+  #port = 0;
+  onPeer: (peer: Peer, index: number) => void = () => undefined;
+
+  async listen(port = 0): Promise<this> {
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen(port, '127.0.0.1', resolve);
+    });
+    this.#port = (this.#server.address() as AddressInfo).port;
+    return this;
+  }
+
+  get address(): Address {
+    return { host: '127.0.0.1', port: this.#port };
+  }
+
+  /** Stops listening; connections are refused from now on. */
+  async refuse(): Promise<void> {
+    const closed = new Promise(resolve => this.#server.close(resolve));
+    for (const { socket } of this.peers) socket.destroy();
+    await closed;
+  }
+
+  async peer(index: number): Promise<Peer> {
+    await until(() => this.peers.length > index, `connection ${index} at the server`);
+    const peer = this.peers[index];
+    if (peer === undefined) throw new Error('unreachable');
+    return peer;
+  }
+}
+
+const clients = new Set<Socket>();
+
+/** Ends every client of this process, so that a failed test leaves none behind. */
+export function closeClients(): void {
+  for (const socket of clients) socket.destroy();
+}
+
+export async function connectPeer({ port }: Address, first?: Uint8Array): Promise<Peer> {
+  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true, noDelay: true });
+  clients.add(socket);
+  socket.once('close', () => clients.delete(socket));
+  const peer = new Peer(socket);
+  await until(() => !socket.connecting || peer.closed, 'a connection');
+  if (first !== undefined) socket.write(first);
+  return peer;
+}

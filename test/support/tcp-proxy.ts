@@ -1,0 +1,130 @@
+// A proxy on loopback with a topology that the test writes itself, and an observer that keeps a diary.
+
+import { type TestContext } from 'node:test';
+import { configSchema } from '../../src/config/schema.ts';
+import { systemClock, type Clock } from '../../src/core/clock.ts';
+import { seededRandom } from '../../src/core/random.ts';
+import { Topic } from '../../src/core/topic.ts';
+import { outcomeOf, type ProbeResult } from '../../src/health/result.ts';
+import { type FrontendGauge, type ProxyObserver, type SessionEnd } from '../../src/proxy/events.ts';
+import { createProxy, type Proxy, type TopologySource } from '../../src/proxy/proxy.ts';
+import { type Address, type BackendChange, type BackendView } from '../../src/topology/model.ts';
+import { closeClients, ScriptServer } from './tcp-peers.ts';
+import { backend, server, up } from './views.ts';
+
+/** Each test's own truth: results never age unless it says so. */
+export class FakeTopology implements TopologySource {
+  readonly changes = new Topic<BackendChange>();
+  #view: BackendView;
+  readonly #addresses: Readonly<Record<string, Address>>;
+
+  constructor(addresses: Readonly<Record<string, Address>>) {
+    this.#addresses = addresses;
+    this.#view = this.#build({}, null, 0);
+  }
+
+  view(): BackendView {
+    return this.#view;
+  }
+
+  /** A new primary (or none) is a new epoch, as in the real one. A server without a result was never asked. */
+  set(results: Readonly<Record<string, ProbeResult>>, primary: string | null): void {
+    const before = this.#view;
+    this.#view = this.#build(results, primary, before.primary === primary ? before.epoch : before.epoch + 1);
+    this.changes.publish({ before, after: this.#view, at: 0 });
+  }
+
+  #build(results: Readonly<Record<string, ProbeResult>>, primary: string | null, epoch: number): BackendView {
+    const servers = Object.entries(this.#addresses).map(([name, address]) => {
+      const result = results[name] ?? null;
+      const busy = result !== null && outcomeOf(result) === 'inconclusive';
+      return { ...server(name, result, busy ? up : undefined), address };
+    });
+    return backend(servers, { primary, epoch, freshnessMs: Number.MAX_SAFE_INTEGER });
+  }
+}
+
+export interface Diary extends ProxyObserver {
+  /** One line per call, such as `rejected hold-full` or `connectFailed pg1 refused`. */
+  readonly lines: string[];
+  readonly ends: SessionEnd[];
+  count(prefix: string): number;
+}
+
+export function createDiary(): Diary {
+  const lines: string[] = [];
+  const ends: SessionEnd[] = [];
+  return {
+    lines,
+    ends,
+    count: prefix => lines.filter(line => line.startsWith(prefix)).length,
+    accepted: () => void lines.push('accepted'),
+    rejected: (_frontend, reason) => void lines.push(`rejected ${reason}`),
+    held: () => void lines.push('held'),
+    holdEnded: (_frontend, _backend, _waitedMs, outcome) => void lines.push(`holdEnded ${outcome}`),
+    connectFailed: (_backend, name, error) => void lines.push(`connectFailed ${name} ${error}`),
+    connected: (_backend, name) => void lines.push(`connected ${name}`),
+    sessionEnded(end) {
+      ends.push(end);
+      lines.push(`sessionEnded ${end.server} ${end.reason}`);
+    },
+    sessionsClosed: (_backend, name, reason, count) =>
+      void lines.push(`sessionsClosed ${name} ${reason} ${count}`),
+    acceptError: (_frontend, code) => void lines.push(`acceptError ${code}`),
+  };
+}
+
+export interface Stage {
+  readonly proxy: Proxy;
+  readonly topology: FakeTopology;
+  readonly diary: Diary;
+  readonly servers: Readonly<Record<string, ScriptServer>>;
+  /** Where frontend `name` listens. */
+  at(name?: string): Address;
+  gauge(name?: string): FrontendGauge;
+}
+
+export interface StageOptions {
+  readonly servers?: readonly string[];
+  /** Frontends in the words of the configuration file; bind and backend are filled in. */
+  readonly frontends?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+  readonly clock?: Clock;
+}
+
+/** Servers, topology and a listening proxy; all of it ends with the test. */
+export async function openStage(t: TestContext, options: StageOptions = {}): Promise<Stage> {
+  const names = options.servers ?? ['pg1', 'pg2'];
+  const servers = Object.fromEntries(
+    await Promise.all(names.map(async name => [name, await new ScriptServer().listen()] as const)),
+  );
+  const addresses = Object.fromEntries(Object.entries(servers).map(([name, { address }]) => [name, address]));
+  const given = options.frontends ?? { app: {} };
+  const config = configSchema.parse({
+    frontends: Object.fromEntries(
+      Object.entries(given).map(([name, keys]) => [name, { bind: '127.0.0.1:0', backend: 'app', ...keys }]),
+    ),
+    backends: {
+      app: {
+        protocol: 'postgres',
+        check: { user: 'probe' },
+        servers: Object.fromEntries(names.map(name => [name, '127.0.0.1:1'])),
+      },
+    },
+  });
+  const topology = new FakeTopology(addresses);
+  const diary = createDiary();
+  const clock = options.clock ?? systemClock;
+  const proxy = createProxy({ config, topology, clock, random: seededRandom(1), observer: diary });
+  await proxy.listen();
+  t.after(async () => {
+    closeClients();
+    await proxy.close();
+    await Promise.all(Object.values(servers).map(server => server.refuse().catch(() => undefined)));
+  });
+  const gauge = (name = 'app'): FrontendGauge => {
+    const found = proxy.frontends().find(frontend => frontend.name === name);
+    if (found === undefined) throw new Error(`no frontend ${name}`);
+    return found;
+  };
+  return { proxy, topology, diary, servers, gauge, at: name => gauge(name).bind };
+}
