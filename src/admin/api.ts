@@ -1,4 +1,5 @@
-// The JSON that the admin API returns: the contract's names, made from the views. Pure; no HTTP here.
+// The JSON that the admin API returns: the contract's names, made from the views.
+// Pure; no HTTP here. Called by routes.ts at each request.
 
 import { type Clock } from '../core/clock.ts';
 import { factsOf } from '../health/result.ts';

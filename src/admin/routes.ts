@@ -1,4 +1,5 @@
-// Which path answers what: the table of the contract's read-only endpoints. Wired by app.
+// Which path answers what: the table of the contract's read-only endpoints.
+// Not HTTP itself (server.ts). Wired by app.
 
 import { type Metrics } from '../metrics/metrics.ts';
 import { type Incident } from '../topology/incidents.ts';

@@ -77,7 +77,7 @@ function backendMonitors(
 }
 
 /** Vacant while a primary was lost not long ago; doubt while the primary isn't seen well or two claim to be it. */
-export function tempoOf(view: BackendView, vacantForMs: number | null): Tempo {
+function tempoOf(view: BackendView, vacantForMs: number | null): Tempo {
   if (view.primary === null) {
     return vacantForMs !== null && vacantForMs <= PROMOTION_EXPECTED_MS ? 'vacant' : 'doubt';
   }

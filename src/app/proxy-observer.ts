@@ -1,4 +1,5 @@
-// Where the proxy's notices go: metrics, incidents and the log. One line per session end and per turned-away client.
+// Where the proxy's notices go: metrics, incidents and the log. Made by app.ts.
+// One line per session end and per turned-away client; nothing per packet.
 
 import { type Logger } from '../core/logger.ts';
 import { proxyMetrics } from '../metrics/observers.ts';

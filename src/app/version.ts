@@ -1,4 +1,5 @@
-// The version of this build, from package.json, which stands beside dist/ in every installation.
+// The version of this build, for --version, build_info and the API.
+// Read from package.json, which stands beside dist/ in every installation.
 
 import { readFileSync } from 'node:fs';
 

@@ -1,4 +1,5 @@
 // `pointsman check`: is this config valid, and with --live, does each server answer the probe as it stands there?
+// Starts nothing and changes nothing. Called by cli.ts.
 
 import { createPostgresProber } from '../health/probers/postgres/prober.ts';
 import { type ProbeAnswer } from '../health/prober.ts';

@@ -1,4 +1,5 @@
 // Loads the config for a command and prints what is wrong with it, every complaint with file, line and column.
+// What is right and wrong is config/load.ts's. Called by run and check.
 
 import { readFileSync } from 'node:fs';
 import { formatIssue, loadConfig } from '../config/load.ts';

@@ -1,4 +1,5 @@
-// What the shell gets back. Part of the contract: scripts depend on the numbers.
+// What the shell gets back. Every command returns one of these; main.ts hands it on.
+// Part of the contract: scripts depend on the numbers.
 
 export const exitCodes = {
   /** Done, or the answer is yes. */

@@ -1,4 +1,5 @@
-// How commands speak: results on stdout, complaints on stderr. Nothing else in src writes to either, but the log.
+// How commands speak: results on stdout, complaints on stderr.
+// Nothing else in src writes to either, but the log (app/log.ts).
 
 export const out = (text: string): void => void process.stdout.write(`${text}\n`);
 export const complain = (text: string): void => void process.stderr.write(`${text}\n`);

@@ -1,4 +1,5 @@
 // `pointsman probe URL`: asks one server once, exactly as a running Pointsman would, and prints what it says.
+// Called by cli.ts; how a URL is read stands in probe-url.ts.
 
 import { systemClock } from '../core/clock.ts';
 import { PointsmanError } from '../core/errors.ts';

@@ -1,4 +1,5 @@
 // `pointsman run`: load, start, and obey signals: SIGTERM and SIGINT drain, a second one or the deadline ends.
+// What runs is built in app/app.ts. Called by cli.ts.
 
 import { startApp, type App } from '../app/app.ts';
 import { createLog } from '../app/log.ts';

@@ -1,4 +1,5 @@
 // `pointsman schema`: the JSON Schema of the configuration, for editors and pipelines.
+// Made from config/schema.ts. Called by cli.ts.
 
 import { configJsonSchema } from '../config/reference.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';

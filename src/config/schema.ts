@@ -292,4 +292,3 @@ export type CheckConfig = BackendConfig['check'];
 export type TlsConfig = CheckConfig['tls'];
 export type Route = FrontendConfig['route'];
 export type Balance = FrontendConfig['balance'];
-export type MultipleWriters = BackendConfig['multipleWriters'];

@@ -17,7 +17,7 @@ export const FIRST_BYTES_TIMEOUT_MS = 10_000;
 export const REFUSALS_MAX = 256;
 
 /** Text of a foreign error that we keep and show: a server can make its messages as long as it likes. */
-export const DETAIL_MAX_CHARS = 300;
+const DETAIL_MAX_CHARS = 300;
 
 /** Incidents kept in memory, the oldest dropped first. */
 export const INCIDENTS_MAX = 100;

@@ -1,6 +1,7 @@
-// What a module needs of a logger: fields first, then one sentence. app/log.ts makes one from pino.
+// What a module needs of a logger: fields first, then one sentence.
+// app/log.ts makes one from pino; nothing else knows pino.
 
-export type LogFields = Readonly<Record<string, unknown>>;
+type LogFields = Readonly<Record<string, unknown>>;
 
 export interface Logger {
   debug(fields: LogFields, message: string): void;

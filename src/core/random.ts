@@ -1,4 +1,5 @@
-// Chance as an argument, for jitter and balancing. Not for secrets: those come from node:crypto.
+// Chance as an argument, for jitter and balancing.
+// Not for secrets: those come from node:crypto.
 
 /** A number from 0 (inclusive) to 1 (exclusive). */
 export type Random = () => number;

@@ -1,4 +1,5 @@
-// What a monitor needs of a prober, whatever the protocol. Implementations are in probers/; tests pass their own.
+// What a monitor needs of a prober, whatever the protocol.
+// Implementations are in probers/; tests pass their own.
 
 import { type FailureCode, type ServerFacts } from './result.ts';
 

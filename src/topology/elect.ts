@@ -70,26 +70,45 @@ function choose(ballot: Ballot, claimants: readonly Claimant[], eligible: readon
   }
   const unheard = ballot.current === null && ballot.lineage === null ? ballot.servers.filter(isUnheard) : [];
   if (unheard.length > 0) return none(`waiting for the first word of ${unheard.map(s => s.name).join(', ')}`);
-  if (others.length > 0) return among(ballot, eligible);
-  return alone(ballot, first, refused);
+  const doubtful = presentInDoubt(ballot, eligible, refused);
+  if (doubtful !== null) return againstDoubt(ballot, doubtful, eligible);
+  return others.length > 0 ? among(ballot, eligible) : only(first);
 }
 
-/** Exactly one server may be followed. The present primary is left for it once that one is gone, or outdated by evidence. */
-function alone(ballot: Ballot, claimant: Claimant, refused: readonly string[]): Choice {
-  const here: Choice = { primary: claimant.name, reasons: [`${claimant.name} is the only server that may be written to`] };
-  if (ballot.current === null || ballot.current === claimant.name) return here;
-  const present = ballot.servers.find(server => server.name === ballot.current);
-  if (present === undefined || standing(present, refused) === 'gone') return here;
-  if (isNewer(claimant, ballot.lineage)) {
+const only = ({ name }: Claimant): Choice => ({
+  primary: name,
+  reasons: [`${name} is the only server that may be written to`],
+});
+
+/** The present primary, if it can't be seen well now but isn't proven lost either. */
+function presentInDoubt(
+  { servers, current }: Ballot,
+  eligible: readonly Claimant[],
+  refused: readonly string[],
+): ServerView | null {
+  const present = servers.find(server => server.name === current);
+  if (present === undefined || eligible.some(({ name }) => name === current)) return null;
+  return standing(present, refused) === 'doubtful' ? present : null;
+}
+
+/** A present primary that is merely in doubt gives way to a newer timeline of its cluster, and to nothing else. */
+function againstDoubt(
+  { lineage, policy }: Ballot,
+  present: ServerView,
+  eligible: readonly Claimant[],
+): Choice {
+  const promoted = eligible.filter(claimant => isNewer(claimant, lineage));
+  const [first] = promoted;
+  const winner = promoted.length === 1 ? first : undefined;
+  if (winner !== undefined && (policy === 'newest' || eligible.length === 1)) {
+    const { name, facts } = winner;
     return {
-      primary: claimant.name,
-      reasons: [`${claimant.name} was promoted: timeline ${claimant.facts.timeline} is newer than ${ballot.lineage?.timeline}`],
+      primary: name,
+      reasons: [`${name} was promoted: timeline ${facts.timeline} is newer than ${lineage?.timeline}`],
     };
   }
-  return {
-    primary: present.name,
-    reasons: [`${present.name} is in doubt, and ${claimant.name} claims to be writable without evidence of a promotion`],
-  };
+  const claims = `${names(eligible)} claims to be writable without evidence of a promotion`;
+  return { primary: present.name, reasons: [`${present.name} is in doubt, and ${claims}`] };
 }
 
 /** Nobody may be followed: the present primary stays elected only while it is merely in doubt. */
@@ -97,7 +116,10 @@ function withoutClaimant({ servers, current }: Ballot, refused: readonly string[
   const present = servers.find(server => server.name === current);
   if (present === undefined) return none('no server is writable');
   if (standing(present, refused) === 'doubtful') {
-    return { primary: present.name, reasons: [`${present.name} is in doubt: ${present.result?.detail ?? 'no answer yet'}`] };
+    return {
+      primary: present.name,
+      reasons: [`${present.name} is in doubt: ${present.result?.detail ?? 'no answer yet'}`],
+    };
   }
   return none(`${present.name} is lost: ${present.result?.detail ?? 'no answer'}`);
 }
@@ -105,10 +127,18 @@ function withoutClaimant({ servers, current }: Ballot, refused: readonly string[
 /** Several may be followed: by policy, and by evidence before habit. */
 function among(ballot: Ballot, eligible: readonly Claimant[]): Choice {
   const present = eligible.find(claimant => claimant.name === ballot.current);
-  const stay = present && { primary: present.name, reasons: [`${present.name} stays: it was the primary before`] };
+  const stay = present && {
+    primary: present.name,
+    reasons: [`${present.name} stays: it was the primary before`],
+  };
   if (ballot.policy === 'ordered') {
     const first = eligible[0];
-    return stay ?? { primary: first?.name ?? null, reasons: [`${first?.name} is the first in file order that is writable`] };
+    return (
+      stay ?? {
+        primary: first?.name ?? null,
+        reasons: [`${first?.name} is the first in file order that is writable`],
+      }
+    );
   }
   const hold = none(`${names(eligible)} claim to be writable and nothing tells them apart`);
   if (ballot.policy === 'keep') return stay ?? hold;
@@ -177,4 +207,5 @@ function lineageAfter(before: Lineage | null, { systemId, timeline }: ServerFact
   return { systemId, timeline };
 }
 
-const names = (claimants: readonly Claimant[]): string => claimants.map(claimant => claimant.name).join(' and ');
+const names = (claimants: readonly Claimant[]): string =>
+  claimants.map(claimant => claimant.name).join(' and ');

@@ -8,14 +8,14 @@ import { factsOf, type CheckCode, type ProbeResult, type ServerFacts } from '../
 import { describeChange } from './describe.ts';
 import { type BackendChange, type BackendView, type ServerView } from './model.ts';
 
-export interface FirstSign {
+interface FirstSign {
   readonly server: string;
   readonly code: CheckCode;
   readonly detail: string;
   readonly wallAt: number;
 }
 
-export interface Evidence {
+interface Evidence {
   readonly server: string;
   readonly health: string;
   readonly code: CheckCode | null;
@@ -24,14 +24,14 @@ export interface Evidence {
   readonly facts: ServerFacts | null;
 }
 
-export interface IncidentEvent {
+interface IncidentEvent {
   /** Since the first bad sign. */
   readonly offsetMs: number;
   readonly text: string;
 }
 
 /** `failover`: another server took over; `recovered`: the same one came back; `open`: still without a primary. */
-export type IncidentOutcome = 'open' | 'failover' | 'recovered';
+type IncidentOutcome = 'open' | 'failover' | 'recovered';
 
 export interface Incident {
   readonly id: number;
@@ -114,9 +114,8 @@ export class IncidentRecorder {
 
   /** Remembers the first bad sign of a primary that still holds; forgets it when the primary is seen well again. */
   #suspect({ before, after, at }: BackendChange): void {
-    const name = before.primary;
-    const server = after.servers.find(view => view.name === name);
-    if (name === null || server?.result == null) return;
+    const server = after.servers.find(view => view.name === before.primary);
+    if (server === undefined || server.result === null) return;
     if (isWell(server)) this.#suspicions.delete(after.name);
     else if (!this.#suspicions.has(after.name)) {
       this.#suspicions.set(after.name, { sign: signOf(server.name, server.result), at, events: [] });

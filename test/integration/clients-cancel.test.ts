@@ -7,7 +7,14 @@ import { after, before, describe, test } from 'node:test';
 import { Client } from 'pg';
 import { type PostgresNode } from '../../src/cli/demo/postgres-node.ts';
 import { type Address } from '../../src/topology/model.ts';
-import { clientOptions, runBefore, startPsql, startStage, untilEmpty, type Stage } from '../support/clients.ts';
+import {
+  clientOptions,
+  runBefore,
+  startPsql,
+  startStage,
+  untilEmpty,
+  type Stage,
+} from '../support/clients.ts';
 import { type PointsmanProcess } from '../support/pointsman.ts';
 import { until } from '../support/wait.ts';
 
@@ -90,7 +97,9 @@ describe('cancelling through Pointsman', () => {
     );
     const [one, two] = clients as [Client, Client];
     const ports = await Promise.all(
-      clients.map(async client => (await client.query('select inet_server_port() as port')).rows[0]?.port as number),
+      clients.map(
+        async client => (await client.query('select inet_server_port() as port')).rows[0]?.port as number,
+      ),
     );
     assert.deepEqual(ports.toSorted(), [stage.pg1.port, stage.pg2.port].toSorted(), 'one is on each server');
 

@@ -55,11 +55,27 @@ describe('node-postgres through Pointsman', () => {
   }
 
   test('parameters: values of each type come back as they went, as without Pointsman', async () => {
-    const values = [42, 'Ünïcode ‘quotes’ \\ "', null, true, [1, 2, 3], { nested: ['json'] }, Buffer.from([0, 255, 10])];
+    const values = [
+      42,
+      'Ünïcode ‘quotes’ \\ "',
+      null,
+      true,
+      [1, 2, 3],
+      { nested: ['json'] },
+      Buffer.from([0, 255, 10]),
+    ];
     const sql = 'select $1::int a, $2::text b, $3::text c, $4::bool d, $5::int[] e, $6::jsonb f, $7::bytea g';
     const ask = async (client: Client): Promise<unknown> => (await client.query(sql, values)).rows[0];
     const through = await withClient(ask);
-    assert.deepEqual(through, { a: 42, b: values[1], c: null, d: true, e: values[4], f: values[5], g: values[6] });
+    assert.deepEqual(through, {
+      a: 42,
+      b: values[1],
+      c: null,
+      d: true,
+      e: values[4],
+      f: values[5],
+      g: values[6],
+    });
     assert.deepEqual(through, await withClient(ask, directly(stage.pg1)));
   });
 
@@ -113,7 +129,10 @@ describe('node-postgres through Pointsman', () => {
         clients.map(async (client, index) => {
           const sum: number[] = [];
           for (const term of [1, 2, 3]) {
-            const { rows } = await client.query<{ n: number }>('select $1::int + $2::int as n', [index, term]);
+            const { rows } = await client.query<{ n: number }>('select $1::int + $2::int as n', [
+              index,
+              term,
+            ]);
             sum.push(rows[0]?.n ?? NaN);
           }
           return sum;

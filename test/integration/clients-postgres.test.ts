@@ -53,7 +53,10 @@ describe('PostgreSQL 15 programs through Pointsman', () => {
 
     test(`psql: COPY in and out keep every byte of 10 MB (sslmode=${PGSSLMODE})`, async () => {
       const env = { PGSSLMODE };
-      const lines = Array.from({ length: 10_000 }, (_, i) => `${i}\t${String(i).padStart(8, 'ä').repeat(128)}\n`);
+      const lines = Array.from(
+        { length: 10_000 },
+        (_, i) => `${i}\t${String(i).padStart(8, 'ä').repeat(128)}\n`,
+      );
       const input = Buffer.from(lines.join(''));
       assert.ok(input.length > 10 * MIB, `${input.length} bytes`);
       const created = await psql(rw, 'drop table if exists copied; create table copied (id int, text text)');
@@ -67,7 +70,12 @@ describe('PostgreSQL 15 programs through Pointsman', () => {
   }
 
   test('psql: an error of the server passes unchanged, and the exit code too', async () => {
-    for (const sql of ['select 1/0', 'select from nowhere', 'selekt', `do $$ begin raise warning 'w'; end $$`]) {
+    for (const sql of [
+      'select 1/0',
+      'select from nowhere',
+      'selekt',
+      `do $$ begin raise warning 'w'; end $$`,
+    ]) {
       const [without, through] = await both(sql);
       assert.deepEqual([through.code, through.stderr], [without.code, without.stderr], sql);
       assert.notEqual(through.stderr, '');
@@ -86,13 +94,21 @@ describe('PostgreSQL 15 programs through Pointsman', () => {
       [{ PGSSLMODE: 'require' }, 't'],
       [{ PGSSLMODE: 'verify-ca', PGSSLROOTCERT: stage.caFile }, 't'],
       [{ PGSSLMODE: 'verify-full', PGSSLROOTCERT: stage.caFile }, 't'],
-      [{ PGSSLMODE: 'verify-full', PGSSLROOTCERT: stage.caFile, PGHOST: 'localhost', PGHOSTADDR: rw.host }, 't'],
+      [
+        { PGSSLMODE: 'verify-full', PGSSLROOTCERT: stage.caFile, PGHOST: 'localhost', PGHOSTADDR: rw.host },
+        't',
+      ],
     ] as const;
     for (const [env, encrypted] of modes) {
       const { code, stdout, stderr } = await psql(rw, question, { env });
       assert.deepEqual([code, stdout.toString().trim()], [0, encrypted], `${JSON.stringify(env)}: ${stderr}`);
     }
-    const otherName = { PGSSLMODE: 'verify-full', PGSSLROOTCERT: stage.caFile, PGHOST: 'other', PGHOSTADDR: rw.host };
+    const otherName = {
+      PGSSLMODE: 'verify-full',
+      PGSSLROOTCERT: stage.caFile,
+      PGHOST: 'other',
+      PGHOSTADDR: rw.host,
+    };
     const refused = await psql(rw, question, { env: otherName });
     assert.equal(refused.code, 2);
     assert.match(refused.stderr, /does not match host name "other"/);
@@ -115,8 +131,12 @@ describe('PostgreSQL 15 programs through Pointsman', () => {
   /** Runs pgbench through Pointsman; every transaction it reports must be in the database, once. */
   async function bench(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<number> {
     const rowsBefore = await historyRows();
-    const { code, stdout, stderr } = await startProgram('pgbench', rw, ['-n', '-c', '16', '-j', '2', ...args], { env })
-      .ended;
+    const { code, stdout, stderr } = await startProgram(
+      'pgbench',
+      rw,
+      ['-n', '-c', '16', '-j', '2', ...args],
+      { env },
+    ).ended;
     const report = stdout.toString();
     assert.equal(code, 0, report + stderr);
     assert.match(report, /number of failed transactions: 0 /);

@@ -4,7 +4,15 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { Client } from 'pg';
 import { type Address } from '../../src/topology/model.ts';
-import { clientOptions, psql, runBefore, startPsql, startStage, untilEmpty, type Stage } from '../support/clients.ts';
+import {
+  clientOptions,
+  psql,
+  runBefore,
+  startPsql,
+  startStage,
+  untilEmpty,
+  type Stage,
+} from '../support/clients.ts';
 import { type PointsmanProcess } from '../support/pointsman.ts';
 import { until } from '../support/wait.ts';
 
@@ -44,7 +52,10 @@ describe('refusals and waits', () => {
   });
   after(() => stage?.dispose());
 
-  async function using(frontends: Record<string, object>, use: (pointsman: PointsmanProcess) => Promise<void>): Promise<void> {
+  async function using(
+    frontends: Record<string, object>,
+    use: (pointsman: PointsmanProcess) => Promise<void>,
+  ): Promise<void> {
     const pointsman = await runBefore(stage, { frontends });
     try {
       await use(pointsman);
@@ -54,35 +65,48 @@ describe('refusals and waits', () => {
   }
 
   test('no primary: clients are told so after hold, in each sslmode; those that may wait longer are served', () =>
-    using({ 'app-rw': { hold: `${HOLD_MS}ms` }, 'app-now': { hold: 0 }, 'app-patient': {} }, async pointsman => {
-      await stage.pg1.stop();
-      await until('the primary to be given up', async () => (await pointsman.state()).backends[0]?.primary === null);
-      for (const PGSSLMODE of ['prefer', 'disable']) {
-        const startedAt = performance.now();
-        const { code, stderr } = await psql(pointsman.frontend('app-rw'), 'select 1', { env: { PGSSLMODE } });
-        const tookMs = performance.now() - startedAt;
-        assert.equal(code, 2);
-        assert.match(stderr, /FATAL:  pointsman: no primary in backend app for \d+ (m?s)/, PGSSLMODE);
-        assert.ok(tookMs >= HOLD_MS && tookMs < SOON_MS, `refused after ${tookMs} ms`);
-      }
-      const encrypted = await psql(pointsman.frontend('app-rw'), 'select 1', { env: { PGSSLMODE: 'require' } });
-      assert.equal(encrypted.code, 2);
-      assert.match(encrypted.stderr, /server does not support SSL, but SSL was required/);
-      assert.equal((await refusalOf(pointsman.frontend('app-rw'))).code, '57P03');
-      const atOnce = await refusalOf(pointsman.frontend('app-now'));
-      assert.equal(atOnce.code, '57P03');
-      assert.match(atOnce.message, /no primary in backend app/);
+    using(
+      { 'app-rw': { hold: `${HOLD_MS}ms` }, 'app-now': { hold: 0 }, 'app-patient': {} },
+      async pointsman => {
+        await stage.pg1.stop();
+        await until(
+          'the primary to be given up',
+          async () => (await pointsman.state()).backends[0]?.primary === null,
+        );
+        for (const PGSSLMODE of ['prefer', 'disable']) {
+          const startedAt = performance.now();
+          const { code, stderr } = await psql(pointsman.frontend('app-rw'), 'select 1', {
+            env: { PGSSLMODE },
+          });
+          const tookMs = performance.now() - startedAt;
+          assert.equal(code, 2);
+          assert.match(stderr, /FATAL:  pointsman: no primary in backend app for \d+ (m?s)/, PGSSLMODE);
+          assert.ok(tookMs >= HOLD_MS && tookMs < SOON_MS, `refused after ${tookMs} ms`);
+        }
+        const encrypted = await psql(pointsman.frontend('app-rw'), 'select 1', {
+          env: { PGSSLMODE: 'require' },
+        });
+        assert.equal(encrypted.code, 2);
+        assert.match(encrypted.stderr, /server does not support SSL, but SSL was required/);
+        assert.equal((await refusalOf(pointsman.frontend('app-rw'))).code, '57P03');
+        const atOnce = await refusalOf(pointsman.frontend('app-now'));
+        assert.equal(atOnce.code, '57P03');
+        assert.match(atOnce.message, /no primary in backend app/);
 
-      const waiting = ['prefer', 'require'].map(PGSSLMODE =>
-        psql(pointsman.frontend('app-patient'), 'select inet_server_port()', { env: { PGSSLMODE } }),
-      );
-      await until('both to wait', async () => (await pointsman.state()).frontends[2]?.held === waiting.length);
-      await stage.pg1.start();
-      for (const { code, stdout, stderr } of await Promise.all(waiting)) {
-        assert.deepEqual([code, stdout.toString().trim()], [0, String(stage.pg1.port)], stderr);
-      }
-      await untilEmpty(pointsman);
-    }));
+        const waiting = ['prefer', 'require'].map(PGSSLMODE =>
+          psql(pointsman.frontend('app-patient'), 'select inet_server_port()', { env: { PGSSLMODE } }),
+        );
+        await until(
+          'both to wait',
+          async () => (await pointsman.state()).frontends[2]?.held === waiting.length,
+        );
+        await stage.pg1.start();
+        for (const { code, stdout, stderr } of await Promise.all(waiting)) {
+          assert.deepEqual([code, stdout.toString().trim()], [0, String(stage.pg1.port)], stderr);
+        }
+        await untilEmpty(pointsman);
+      },
+    ));
 
   test('max_connections: the client above the limit gets FATAL 53300; when one leaves, the next is served', () =>
     using({ 'app-rw': { max_connections: LIMIT } }, async pointsman => {
@@ -99,7 +123,10 @@ describe('refusals and waits', () => {
         /^pointsman_frontend_connections_rejected_total\{.*max-connections.*\} 2$/m,
       );
       await clients.pop()?.end();
-      await until('room to be made', async () => (await pointsman.state()).frontends[0]?.sessions === LIMIT - 1);
+      await until(
+        'room to be made',
+        async () => (await pointsman.state()).frontends[0]?.sessions === LIMIT - 1,
+      );
       const next = await psql(at, 'select 1');
       assert.equal(next.code, 0, next.stderr);
       await Promise.all(clients.map(client => client.end()));
@@ -125,7 +152,9 @@ describe('refusals and waits', () => {
 
   test('SIGTERM twice: the second ends at once, whatever runs', () =>
     using({ 'app-rw': {} }, async pointsman => {
-      const running = startPsql(pointsman.frontend('app-rw'), 'select pg_sleep(60)', { env: { PGAPPNAME: 'cut' } });
+      const running = startPsql(pointsman.frontend('app-rw'), 'select pg_sleep(60)', {
+        env: { PGAPPNAME: 'cut' },
+      });
       await asleep(stage, 'cut');
       pointsman.signal('SIGTERM');
       await until('draining', () => pointsman.log().some(({ msg }) => String(msg).startsWith('draining')));

@@ -36,7 +36,10 @@ for (const ssl of [false, true]) {
     const stage = await startStage({ ssl });
     t.after(() => stage.dispose());
     const nodes = [stage.pg1, stage.pg2];
-    await until('the replica to stream', async () => (await stage.pg1.query('select from pg_stat_replication')).length);
+    await until(
+      'the replica to stream',
+      async () => (await stage.pg1.query('select from pg_stat_replication')).length,
+    );
     for (const node of nodes) {
       assert.deepEqual(
         (await settings(node)).filter(name => !['log_timezone'].includes(name)),
@@ -45,7 +48,10 @@ for (const ssl of [false, true]) {
       );
     }
     const before = nodes.map(node => node.logText());
-    assert.ok(before.every(text => text.includes('ready to accept')), 'this is the log that is written to');
+    assert.ok(
+      before.every(text => text.includes('ready to accept')),
+      'this is the log that is written to',
+    );
     const written = (): string[] => nodes.map((node, index) => node.logText().slice(before[index]?.length));
     const sessionsBefore = await Promise.all(nodes.map(sessionsOf));
 

@@ -115,6 +115,9 @@ async function visit({ host, port }: Address, { bytes, cut, ending, pauseMs }: V
   return closed && performance.now() - startedAt < CLOSE_MAX_MS;
 }
 
+/** With nobody connected a drain has nothing to wait for; its own deadline is 30 s. */
+const DRAINED_MAX_MS = 10_000;
+
 const descriptors = (pid: number): number => readdirSync(`/proc/${pid}/fd`).length;
 
 describe('strangers', () => {
@@ -148,7 +151,8 @@ describe('strangers', () => {
     await Promise.all(
       Array.from({ length: AT_A_TIME }, async () => {
         for (const next of visits) {
-          if (!(await visit(at, next))) stuck.push(`${next.ending} ${next.bytes.subarray(0, 40).toString('hex')}`);
+          if (!(await visit(at, next)))
+            stuck.push(`${next.ending} ${next.bytes.subarray(0, 40).toString('hex')}`);
         }
       }),
     );
@@ -156,7 +160,10 @@ describe('strangers', () => {
     await served();
     await untilEmpty(pointsman);
 
-    await until('the descriptors to be closed', () => descriptors(pointsman.pid) <= descriptorsBefore + FD_SLACK);
+    await until(
+      'the descriptors to be closed',
+      () => descriptors(pointsman.pid) <= descriptorsBefore + FD_SLACK,
+    );
     const growth = residentMiB(pointsman.pid) - residentBefore;
     assert.ok(growth < RSS_GROWTH_MAX_MIB, `${growth} MiB more than before`);
     const metrics = await pointsman.metrics();
@@ -164,13 +171,26 @@ describe('strangers', () => {
     const accepted = count(/^pointsman_frontend_connections_total\{frontend="app-rw"\} (\d+)$/m);
     // Those that left or reset the connection themselves may have done so before it was accepted.
     const patient = plans.filter(({ ending }) => ending === 'end' || ending === 'half').length;
-    assert.ok(accepted >= patient && patient > STREAMS / 3, `${accepted} accepted, ${patient} waited for their end`);
-    assert.ok(count(/^pointsman_frontend_connections_rejected_total\{.*bad-first-bytes.*\} (\d+)$/m) > STREAMS / 10);
+    assert.ok(
+      accepted >= patient && patient > STREAMS / 3,
+      `${accepted} accepted, ${patient} waited for their end`,
+    );
+    assert.ok(
+      count(/^pointsman_frontend_connections_rejected_total\{.*bad-first-bytes.*\} (\d+)$/m) > STREAMS / 10,
+    );
     assert.deepEqual(
       pointsman.log().filter(({ level }) => level === 'error'),
       [],
     );
     const [backend] = (await pointsman.state()).backends;
     assert.deepEqual([backend?.primary, backend?.epoch], ['pg1', 1], 'the primary was never given up');
+
+    let exit: unknown;
+    void pointsman.exited.then(code => (exit = code));
+    pointsman.signal('SIGTERM');
+    await until('it to end: no client is left to drain', () => exit !== undefined, {
+      deadlineMs: DRAINED_MAX_MS,
+    });
+    assert.equal(exit, 0);
   });
 });

@@ -4,9 +4,13 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type TestContext } from 'node:test';
+import { stringify } from 'yaml';
 import { debianBinaries } from '../../src/cli/demo/postgres-binaries.ts';
 import { PostgresNode } from '../../src/cli/demo/postgres-node.ts';
 import { type Address } from '../../src/topology/model.ts';
@@ -182,6 +186,26 @@ export function residentMiB(pid: number): number {
 /** Every frontend of Pointsman is without a client. */
 export async function untilEmpty(pointsman: PointsmanProcess): Promise<void> {
   await until('all clients to be gone', async () =>
-    (await pointsman.state()).frontends.every(({ connections, sessions, held }) => connections + sessions + held === 0),
+    (await pointsman.state()).frontends.every(
+      ({ connections, sessions, held }) => connections + sessions + held === 0,
+    ),
   );
+}
+
+/** A configuration file that is gone after the test. */
+export function configFile(t: TestContext, content: object | string): string {
+  const directory = mkdtempSync(join(tmpdir(), 'pointsman-cli-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const file = join(directory, 'pointsman.yaml');
+  writeFileSync(file, typeof content === 'string' ? content : stringify(content));
+  return file;
+}
+
+/** A listener that accepts and never says a word. */
+export async function muteServer(t: TestContext): Promise<{ server: Server; port: number }> {
+  const server = createServer(socket => socket.on('error', () => undefined)); // resets are fine
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => new Promise(resolve => server.close(resolve)));
+  return { server, port: (server.address() as AddressInfo).port };
 }

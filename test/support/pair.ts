@@ -1,6 +1,5 @@
 // A primary and its streaming standby, with Pointsman in front: the stage of the failover tests and of bench/failover.
 
-import assert from 'node:assert/strict';
 import { Client } from 'pg';
 import { CREATE_LEDGER, LedgerWriter, type WriterTarget } from '../../src/cli/demo/ledger-writer.ts';
 import { type PostgresBinaries } from '../../src/cli/demo/postgres-binaries.ts';
@@ -10,7 +9,7 @@ import { type Address } from '../../src/topology/model.ts';
 import { runPointsman, type PointsmanProcess } from './pointsman.ts';
 import { sleep, until } from './wait.ts';
 
-export const PASSWORD = 'secret of the pair';
+const PASSWORD = 'secret of the pair';
 
 export interface Pair {
   readonly pg1: PostgresNode;
@@ -149,14 +148,4 @@ export async function whenWritable(node: PostgresNode, target: WriterTarget): Pr
   } finally {
     await client.end();
   }
-}
-
-/** Every acknowledged row must be on `node`. */
-export async function assertNothingLost(node: PostgresNode, writers: readonly LedgerWriter[]): Promise<void> {
-  const rows = await node.query('SELECT writer, seq::int AS seq FROM ledger');
-  const present = new Set(rows.map(row => `${String(row['writer'])}/${String(row['seq'])}`));
-  const missing = writers.flatMap((writer, index) =>
-    writer.acknowledged.filter(({ seq }) => !present.has(`${index + 1}/${seq}`)),
-  );
-  assert.equal(missing.length, 0, `${missing.length} acknowledged rows are missing`);
 }

@@ -21,7 +21,7 @@ export function facts(given: Partial<ServerFacts> = {}): ServerFacts {
   };
 }
 
-export const replicaFacts = (given: Partial<ServerFacts> = {}): ServerFacts =>
+const replicaFacts = (given: Partial<ServerFacts> = {}): ServerFacts =>
   facts({ role: 'replica', writable: false, lagSeconds: 0, replicating: true, ...given });
 
 export function pass(given: Partial<ServerFacts> = {}, at = 0): ProbeResult & { code: 'L7OK' } {

@@ -1,4 +1,5 @@
-// The demo's verdict: what the writer was promised, held against what the new primary has. Pure.
+// The demo's verdict: what the writer was promised, held against what the new primary has.
+// Pure. Called by demo.ts at the end.
 
 import { type Incident } from '../../topology/incidents.ts';
 import { table } from '../output.ts';
@@ -27,7 +28,7 @@ export function summarize(
     ['connections refused', String(refused)],
     ['"read-only" answers (25006)', String(readOnly)],
     ['longest gap between writes', `${Math.round(writer.longestGap().ms)} ms`],
-    ['of it from first bad sign to election', incident?.durationMs == null ? '-' : `${incident.durationMs} ms`],
+    ['of it from first bad sign to election', typeof incident?.durationMs === 'number' ? `${incident.durationMs} ms` : '-'],
     ['rows written to the returned old primary', String(strays)],
     ['lost', String(lost)],
   ];

@@ -85,6 +85,19 @@ const cases: readonly Case[] = [
     reason: /without evidence of a promotion/,
   },
   {
+    name: 'two more writers do not displace a primary that is merely in doubt',
+    servers: [server('pg1', pass()), server('pg2', pass()), inDoubt('pg3')],
+    given: { current: 'pg3', lineage: lineage(1), policy: 'ordered' },
+    primary: 'pg3',
+  },
+  {
+    name: 'of two more writers the one with a newer timeline displaces a primary in doubt',
+    servers: [server('pg1', pass()), server('pg2', pass({ timeline: 2 })), inDoubt('pg3')],
+    given: { current: 'pg3', lineage: lineage(1) },
+    primary: 'pg2',
+    splitBrain: true,
+  },
+  {
     name: 'an old primary that returns on its old timeline is refused, and split brain reported',
     servers: [server('pg1', pass({ timeline: 1 })), server('pg2', pass({ timeline: 2 }))],
     given: { current: 'pg2', lineage: lineage(2) },
@@ -135,7 +148,11 @@ const cases: readonly Case[] = [
   },
   {
     name: 'two equal writers at start: the one that the standbys follow',
-    servers: [server('pg1', pass()), server('pg2', pass()), server('pg3', passReplica({ upstream: '10.0.0.1:5002' }))],
+    servers: [
+      server('pg1', pass()),
+      server('pg2', pass()),
+      server('pg3', passReplica({ upstream: '10.0.0.1:5002' })),
+    ],
     primary: 'pg2',
     splitBrain: true,
     reason: /standbys follow/,
@@ -171,13 +188,19 @@ const cases: readonly Case[] = [
   },
   {
     name: 'ordered: the first in file order, and two writers are no split brain',
-    servers: [server('db1', pass({ timeline: null, systemId: null })), server('db2', pass({ timeline: null, systemId: null }))],
+    servers: [
+      server('db1', pass({ timeline: null, systemId: null })),
+      server('db2', pass({ timeline: null, systemId: null })),
+    ],
     given: { policy: 'ordered' },
     primary: 'db1',
   },
   {
     name: 'ordered: no failback to a returned first server',
-    servers: [server('db1', pass({ timeline: null, systemId: null })), server('db2', pass({ timeline: null, systemId: null }))],
+    servers: [
+      server('db1', pass({ timeline: null, systemId: null })),
+      server('db2', pass({ timeline: null, systemId: null })),
+    ],
     given: { policy: 'ordered', current: 'db2' },
     primary: 'db2',
   },
@@ -224,8 +247,17 @@ test('elect: the lineage follows the primary and never goes back', () => {
   const ballot = { current: null, policy: 'newest', now: 0, freshnessMs: FRESHNESS_MS } as const;
   const first = elect({ ...ballot, servers: [server('pg1', pass({ timeline: 5 }))], lineage: null });
   assert.deepEqual(first.lineage, lineage(5));
-  const refused = elect({ ...ballot, servers: [server('pg1', pass({ timeline: 4 }))], lineage: first.lineage });
+  const refused = elect({
+    ...ballot,
+    servers: [server('pg1', pass({ timeline: 4 }))],
+    lineage: first.lineage,
+  });
   assert.deepEqual([refused.primary, refused.lineage], [null, lineage(5)]);
-  const lost = elect({ ...ballot, current: 'pg1', servers: [server('pg1', fail(), down())], lineage: first.lineage });
+  const lost = elect({
+    ...ballot,
+    current: 'pg1',
+    servers: [server('pg1', fail(), down())],
+    lineage: first.lineage,
+  });
   assert.deepEqual(lost.lineage, lineage(5));
 });

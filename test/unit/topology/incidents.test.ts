@@ -10,7 +10,10 @@ import { fail, FRESHNESS_MS, pass, passReplica } from '../../support/views.ts';
 /** A backend of two servers whose probe results the test dictates. */
 function setup() {
   const clock = new FakeClock();
-  const servers = ['pg1', 'pg2'].map((name, index) => ({ name, address: { host: '127.0.0.1', port: 5001 + index } }));
+  const servers = ['pg1', 'pg2'].map((name, index) => ({
+    name,
+    address: { host: '127.0.0.1', port: 5001 + index },
+  }));
   const topology = new Topology(
     [{ name: 'app', protocol: 'postgres', servers, multipleWriters: 'newest', freshnessMs: FRESHNESS_MS }],
     clock,
@@ -55,15 +58,24 @@ test('incident: a failover is on record from the first bad sign to the new prima
   assert.equal(more.length, 0);
   assert.ok(incident);
   assert.deepEqual(
-    [incident.outcome, incident.oldPrimary, incident.newPrimary, incident.firstSign.code, incident.firstSign.server],
+    [
+      incident.outcome,
+      incident.oldPrimary,
+      incident.newPrimary,
+      incident.firstSign.code,
+      incident.firstSign.server,
+    ],
     ['failover', 'pg1', 'pg2', 'L4LOST', 'pg1'],
   );
   assert.deepEqual([incident.detectedMs, incident.durationMs, incident.sessionsClosed], [2, 602, 7]);
   assert.deepEqual(incident.held, { count: 2, served: 2, maxWaitMs: 590 });
-  assert.deepEqual(incident.evidence.map(({ server, health, code }) => [server, health, code]), [
-    ['pg1', 'down', 'L4CON'],
-    ['pg2', 'up', 'L7OK'],
-  ]);
+  assert.deepEqual(
+    incident.evidence.map(({ server, health, code }) => [server, health, code]),
+    [
+      ['pg1', 'down', 'L4CON'],
+      ['pg2', 'up', 'L7OK'],
+    ],
+  );
   assert.equal(incident.evidence[1]?.facts?.timeline, 2);
   const story = incident.events.map(({ offsetMs, text }) => `${offsetMs} ${text}`).join('\n');
   assert.match(story, /^0 pg1: L4LOST/);
@@ -77,7 +89,10 @@ test('incident: it is published when it ends, once', async () => {
   const s = setup();
   await failover(s);
   s.tell('pg2', pass({ timeline: 2 }));
-  assert.deepEqual(s.ended.map(({ id, newPrimary }) => [id, newPrimary]), [[1, 'pg2']]);
+  assert.deepEqual(
+    s.ended.map(({ id, newPrimary }) => [id, newPrimary]),
+    [[1, 'pg2']],
+  );
 });
 
 test('incident: a missed probe that comes back is none, and the next one starts its own clock', async () => {
