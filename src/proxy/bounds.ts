@@ -19,12 +19,18 @@ export const KEEPALIVE_DELAY_MS = 30_000;
 /** An accept error that repeats (no descriptors) is told of at most this often. */
 export const ACCEPT_ERROR_INTERVAL_MS = 10_000;
 
-/** Held clients released at once: enough to fill a core with dials, few enough not to flood a server's backlog. */
-export const RELEASE_BURST = 64;
+/**
+ * Held clients that may connect and log in at the same time. A login costs a server a process and 5–10 ms of CPU: 32 at
+ * once on two cores delayed the very first answer from 15 to 80 ms, and the last not at all (decision 4).
+ */
+export const RELEASE_BURST = 4;
 
-/** While the burst's dials are still under way, this many more go every RELEASE_TICK_MS, so that slow dials starve nobody. */
-export const RELEASE_TRICKLE = 8;
-export const RELEASE_TICK_MS = 5;
+/** While those are under way, this many more go every RELEASE_TICK_MS: slow or unseen (TLS) logins starve nobody. */
+export const RELEASE_TRICKLE = 2;
+export const RELEASE_TICK_MS = 10;
+
+/** A login whose end we don't see (TLS) or that takes longer no longer counts as one under way. */
+export const LOGIN_MAX_MS = 100;
 
 /** After every candidate refused: the pause before one held client tries again on behalf of all. */
 export const RETRY_PAUSE_MS = 25;

@@ -157,6 +157,9 @@ export class Frontend implements ChangeListener {
         else this.#dialing.delete(connection);
       },
       refusal: reason => this.#refusal(reason),
+      loggedIn: connection => {
+        if (this.#hold.loggedIn(connection)) this.#scheduleRelease(true);
+      },
       cancelTargets: (pid, key) =>
         cancelTargets(view(), registry, { frontend: name, route: config.route }, pid, key),
       closed: connection => this.#closed(connection),
@@ -205,7 +208,7 @@ export class Frontend implements ChangeListener {
 
   #waited(connection: NetConnection, outcome: HoldOutcome, waitedMs: number): void {
     const { name, config, observer } = this.#deps;
-    if (outcome === 'served') this.#hold.settle(connection);
+    if (outcome === 'served') this.#hold.connected(connection, this.#deps.clock.now());
     else this.#hold.leave(connection);
     observer.holdEnded(name, config.backend, waitedMs, outcome);
     // One less under way: the next may go as soon as what is happening now is done with.
@@ -240,6 +243,7 @@ export class Frontend implements ChangeListener {
     this.#endedUp += connection.bytes.up;
     this.#endedDown += connection.bytes.down;
     this.#admitted.delete(connection);
+    this.#hold.leave(connection);
   }
 
   #gone(connection: NetConnection): void {

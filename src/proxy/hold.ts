@@ -3,11 +3,11 @@
 
 import { type MonotonicMs } from '../core/clock.ts';
 import { invariant } from '../core/errors.ts';
-import { RELEASE_BURST, RELEASE_TICK_MS, RELEASE_TRICKLE, RETRY_PAUSE_MS } from './bounds.ts';
+import { LOGIN_MAX_MS, RELEASE_BURST, RELEASE_TICK_MS, RELEASE_TRICKLE, RETRY_PAUSE_MS } from './bounds.ts';
 
 /**
- * Life of a client: `join` -> `take` -> `settle` (joined to a server, or gone), or `take` -> `giveBack` (its dial failed,
- * or the server is no longer eligible): it waits on, ahead of those who came later.
+ * Life of a client: `join` -> `take` -> `connected` -> `loggedIn`, or `take` -> `giveBack` (its dial failed, or the
+ * server is no longer eligible): it waits on, ahead of those who came later. It may `leave` at any time.
  */
 export class HoldQueue<T> {
   readonly #max: number;
@@ -16,6 +16,8 @@ export class HoldQueue<T> {
   /** Given back after a failed dial: they came before everybody in `#waiting`. */
   readonly #returned = new Set<T>();
   readonly #released = new Set<T>();
+  /** Connected, login not yet seen to be done; since when, oldest first. */
+  readonly #loggingIn = new Map<T, MonotonicMs>();
   #pausedUntil: MonotonicMs = -Infinity;
   #tickedAt: MonotonicMs = -Infinity;
   /** After a failure one client tries for all; the first success opens the gate again. */
@@ -45,13 +47,20 @@ export class HoldQueue<T> {
     this.#waiting.delete(client);
     this.#returned.delete(client);
     this.#released.delete(client);
+    this.#loggingIn.delete(client);
   }
 
-  /** A released client got its server. */
-  settle(client: T): void {
+  /** A released client is joined to its server: its wait is over, its login begins. */
+  connected(client: T, now: MonotonicMs): void {
     if (!this.#released.delete(client)) return;
+    this.#loggingIn.set(client, now);
     this.#probing = false;
     this.#pausedUntil = -Infinity;
+  }
+
+  /** The server has let the client in; true if that makes room for the next. */
+  loggedIn(client: T): boolean {
+    return this.#loggingIn.delete(client);
   }
 
   /** A released client got none and waits on at the head. Bounded by `max` and the burst: it was in the hold before. */
@@ -69,6 +78,7 @@ export class HoldQueue<T> {
   /** Who may go now, in order. Call it only while there is a server to go to. */
   take(now: MonotonicMs): readonly T[] {
     if (now < this.#pausedUntil) return [];
+    this.#forgetOldLogins(now);
     const allowance = this.#allowance(now);
     const clients: T[] = [];
     for (const queue of [this.#returned, this.#waiting]) {
@@ -95,7 +105,15 @@ export class HoldQueue<T> {
 
   /** Clients that may be under way besides those that are. */
   #open(): number {
-    return (this.#probing ? 1 : RELEASE_BURST) - this.#released.size;
+    if (this.#probing) return 1 - this.#released.size;
+    return RELEASE_BURST - this.#released.size - this.#loggingIn.size;
+  }
+
+  #forgetOldLogins(now: MonotonicMs): void {
+    for (const [client, since] of this.#loggingIn) {
+      if (now - since < LOGIN_MAX_MS) return;
+      this.#loggingIn.delete(client);
+    }
   }
 
   #allowance(now: MonotonicMs): number {

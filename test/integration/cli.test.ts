@@ -91,7 +91,7 @@ describe('usage', () => {
     ]) {
       assert.ok(stderr.includes(`${bad}:${expected}`), `${expected} is not in:\n${stderr}`);
     }
-    assert.match(stderr, /did you mean interval/i);
+    assert.match(stderr, /did you mean "interval"\?/);
     assert.ok(!stderr.includes(PASSWORD));
 
     const missing = await pointsman(['check', '-c', '/nowhere/pointsman.yaml']);

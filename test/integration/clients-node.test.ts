@@ -157,10 +157,11 @@ describe('node-postgres through Pointsman', () => {
     return bytes;
   };
 
-  test('a stalled reader: 200 MB stay in the database until it reads on; then it gets all of it', async () => {
+  test('a stalled reader: 200 MB stay in the database until it reads on; then it gets all of it', async t => {
     const sql = `copy (select i, repeat(md5(i::text), 32) from generate_series(1, 210000) i) to stdout`;
     const bytesBefore = await bytesDown();
     const { child, ended } = startPsql(rw, sql, { unread: true });
+    t.after(() => child.kill('SIGKILL'));
     let movedAt = performance.now();
     let lastBytes = bytesBefore;
     await until('the way to be full', async () => {

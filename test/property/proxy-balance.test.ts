@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { pickers } from '../../src/proxy/balance/pickers.ts';
-import { RELEASE_TICK_MS } from '../../src/proxy/bounds.ts';
+import { LOGIN_MAX_MS } from '../../src/proxy/bounds.ts';
 import { HoldQueue } from '../../src/proxy/hold.ts';
 import { passReplica, server } from '../support/views.ts';
 
@@ -45,7 +45,10 @@ test('hold queue: nobody is lost, doubled or overtaken, and everybody who stays 
     { weight: 4, arbitrary: fc.constant({ kind: 'join' as const }) },
     { weight: 2, arbitrary: fc.record({ kind: fc.constant('leave' as const), pick: fc.nat() }) },
     { weight: 3, arbitrary: fc.record({ kind: fc.constant('take' as const), waitMs: fc.nat(60) }) },
-    { weight: 3, arbitrary: fc.record({ kind: fc.constant('settle' as const), pick: fc.nat() }) },
+    {
+      weight: 3,
+      arbitrary: fc.record({ kind: fc.constant('settle' as const), pick: fc.nat(), seen: fc.boolean() }),
+    },
     { weight: 2, arbitrary: fc.record({ kind: fc.constant('fail' as const), pick: fc.nat() }) },
   );
   fc.assert(
@@ -85,7 +88,7 @@ test('hold queue: nobody is lost, doubled or overtaken, and everybody who stays 
           const client = all[step.pick % Math.max(1, all.length)];
           if (client === undefined) continue;
           if (step.kind === 'leave') hold.leave(client);
-          if (step.kind === 'settle') hold.settle(client);
+          if (step.kind === 'settle') hold.connected(client, now);
           if (step.kind === 'fail') {
             hold.pause(now);
             hold.giveBack(client);
@@ -100,9 +103,9 @@ test('hold queue: nobody is lost, doubled or overtaken, and everybody who stays 
       // From here on every attempt succeeds: then all go, in a bounded number of rounds.
       const rounds = waiting.length + released.length + 20;
       for (let round = 0; round < rounds; round += 1) {
-        for (const client of released) hold.settle(client);
+        for (const client of released) hold.connected(client, now);
         released = [];
-        now += RELEASE_TICK_MS * 6;
+        now += LOGIN_MAX_MS;
         take();
       }
       assert.equal(hold.size, 0);

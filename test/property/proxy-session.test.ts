@@ -98,7 +98,7 @@ class World implements ChangeListener {
         client.inHold = false;
         this.#held -= 1;
         assert.ok(this.#held >= 0);
-        if (action.outcome === 'served') this.hold.settle(client);
+        if (action.outcome === 'served') this.hold.connected(client, at);
         else this.hold.leave(client);
         return [];
       case 'dial':

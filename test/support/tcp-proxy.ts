@@ -115,12 +115,12 @@ export async function openStage(t: TestContext, options: StageOptions = {}): Pro
   const diary = createDiary();
   const clock = options.clock ?? systemClock;
   const proxy = createProxy({ config, topology, clock, random: seededRandom(1), observer: diary });
-  await proxy.listen();
   t.after(async () => {
     closeClients();
     await proxy.close();
     await Promise.all(Object.values(servers).map(server => server.refuse().catch(() => undefined)));
   });
+  await proxy.listen();
   const gauge = (name = 'app'): FrontendGauge => {
     const found = proxy.frontends().find(frontend => frontend.name === name);
     if (found === undefined) throw new Error(`no frontend ${name}`);

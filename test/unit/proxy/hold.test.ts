@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
+  LOGIN_MAX_MS,
   RELEASE_BURST,
   RELEASE_TICK_MS,
   RELEASE_TRICKLE,
@@ -38,23 +39,45 @@ test('hold queue: a client that leaves is forgotten', () => {
   assert.equal(hold.nextAt(), null);
 });
 
-test('hold queue: a burst goes at once, more only as the first are settled or as time passes', () => {
+test('hold queue: a burst goes at once, more only as the first are let in or as time passes', () => {
   const hold = queueOf(200);
   assert.equal(hold.take(1000).length, RELEASE_BURST);
   assert.equal(hold.nextAt(), 1000 + RELEASE_TICK_MS);
   assert.deepEqual(hold.take(1000), []);
-  hold.settle(1);
-  hold.settle(2);
-  assert.deepEqual(hold.take(1001), [65, 66]);
+  hold.connected(1, 1000);
+  hold.connected(2, 1000);
+  assert.deepEqual(hold.take(1001), [], 'connected is not yet let in');
+  assert.equal(hold.loggedIn(1), true);
+  assert.equal(hold.loggedIn(1), false);
+  hold.loggedIn(2);
+  assert.deepEqual(hold.take(1001), [RELEASE_BURST + 1, RELEASE_BURST + 2]);
   assert.deepEqual(hold.take(1001 + RELEASE_TICK_MS - 0.1), []);
   assert.equal(hold.take(1001 + RELEASE_TICK_MS).length, RELEASE_TRICKLE);
   assert.equal(hold.size, 200 - RELEASE_BURST - 2 - RELEASE_TRICKLE);
 });
 
+test('hold queue: a login whose end is not seen counts for a bounded time', () => {
+  const hold = queueOf(100);
+  for (const client of hold.take(0)) hold.connected(client, 0);
+  assert.equal(hold.take(LOGIN_MAX_MS - 1).length, RELEASE_TRICKLE);
+  assert.equal(hold.take(LOGIN_MAX_MS).length, RELEASE_BURST - RELEASE_TRICKLE);
+});
+
+test('hold queue: logins under way do not keep the one that tries for all from trying', () => {
+  const hold = queueOf(100);
+  for (const client of hold.take(0)) hold.connected(client, 0);
+  const [next, other] = hold.take(RELEASE_TICK_MS);
+  assert.ok(next && other);
+  hold.giveBack(next);
+  hold.leave(other);
+  hold.pause(RELEASE_TICK_MS);
+  assert.deepEqual(hold.take(RELEASE_TICK_MS + RETRY_PAUSE_MS), [next]);
+});
+
 test('hold queue: a released client that leaves makes room for the next', () => {
   const hold = queueOf(100);
   hold.take(0);
-  hold.leave(7);
+  hold.leave(2);
   assert.deepEqual(hold.take(0), [RELEASE_BURST + 1]);
 });
 
@@ -68,9 +91,9 @@ test('hold queue: those given back go before those who came later, in their orde
 
 test('hold queue: after a failure one tries for all, and its success opens the gate', () => {
   const hold = queueOf(10);
-  const [first] = hold.take(0);
-  assert.equal(first, 1);
-  for (let client = 1; client <= 10; client += 1) hold.giveBack(client);
+  const released = hold.take(0);
+  assert.equal(released[0], 1);
+  for (const client of released) hold.giveBack(client);
   hold.pause(0);
   assert.deepEqual(hold.take(RETRY_PAUSE_MS - 1), []);
   assert.equal(hold.nextAt(), RETRY_PAUSE_MS);
@@ -78,8 +101,8 @@ test('hold queue: after a failure one tries for all, and its success opens the g
   // Only the attempt itself can help now: no timer may spin meanwhile.
   assert.equal(hold.nextAt(), null);
   assert.deepEqual(hold.take(RETRY_PAUSE_MS + 1000), []);
-  hold.settle(1);
-  assert.equal(hold.take(RETRY_PAUSE_MS + 1000).length, 9);
+  hold.connected(1, RETRY_PAUSE_MS + 1000);
+  assert.equal(hold.take(RETRY_PAUSE_MS + 1000).length, RELEASE_BURST - 1);
 });
 
 test('hold queue: a client can neither wait twice nor be given back without having gone', () => {

@@ -41,6 +41,8 @@ export interface ConnectionHost {
   unhold(connection: NetConnection, outcome: HoldOutcome, waitedMs: number): void;
   /** A dial begins (true) or is over. */
   dialing(connection: NetConnection, active: boolean): void;
+  /** The server has let the client in, as far as that can be seen (not under TLS). */
+  loggedIn(connection: NetConnection): void;
   refusal(reason: RejectReason): Uint8Array;
   cancelTargets(pid: number, key: Uint8Array): readonly Target[];
   /** The connection has done its work; its sockets may linger a while. */
@@ -293,6 +295,7 @@ export class NetConnection {
       state = observeBackendKey(state, chunk);
       if (state.kind === 'found') {
         this.#forgetKey = this.#host.registry.learnKey(session, cancelKey(state.pid, state.key));
+        this.#host.loggedIn(this);
       }
       return state.kind === 'reading';
     };
