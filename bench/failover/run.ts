@@ -18,13 +18,18 @@ const scenarios = [
 ] as const;
 
 function verify(outcome: FailoverOutcome): void {
-  const wrong = { lost: outcome.lost, answered25006: outcome.readOnlyAnswers, refused: outcome.refusedConnections };
+  const wrong = {
+    lost: outcome.lost,
+    answered25006: outcome.readOnlyAnswers,
+    refused: outcome.refusedConnections,
+  };
   if (Object.values(wrong).some(count => count > 0)) {
     throw new Error(`the round is wrong, no figure is worth reporting: ${JSON.stringify(wrong)}`);
   }
 }
 
-const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1] ?? NaN;
+const median = (values: readonly number[]): number =>
+  values.toSorted((a, b) => a - b)[values.length >> 1] ?? NaN;
 const range = (values: readonly number[]): string =>
   `${median(values).toFixed(1)} (${Math.min(...values).toFixed(1)}–${Math.max(...values).toFixed(1)})`;
 

@@ -1,11 +1,12 @@
 // The JSON that the admin API returns: the contract's names, made from the views.
 // Pure; no HTTP here. Called by routes.ts at each request.
 
+import { formatAddress } from '../core/address.ts';
 import { type Clock } from '../core/clock.ts';
 import { factsOf } from '../health/result.ts';
 import { type FrontendGauge } from '../proxy/events.ts';
 import { type Incident } from '../topology/incidents.ts';
-import { formatAddress, isFresh, type BackendView, type ServerView } from '../topology/model.ts';
+import { isFresh, type BackendView, type ServerView } from '../topology/model.ts';
 
 export interface StateSource {
   readonly version: string;
@@ -30,7 +31,9 @@ export function stateJson(source: StateSource) {
       epoch: view.epoch,
       split_brain: view.splitBrain,
       reasons: view.reasons,
-      servers: view.servers.map(server => serverJson(server, view, now, source.sessionsOf(view.name, server.name))),
+      servers: view.servers.map(server =>
+        serverJson(server, view, now, source.sessionsOf(view.name, server.name)),
+      ),
     })),
     frontends: source.frontends().map(({ name, bind, backend, route, connections, sessions, held }) => ({
       name,

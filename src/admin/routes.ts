@@ -34,7 +34,8 @@ function readyz(state: StateSource, verbose: boolean) {
   const frontends = state.frontends();
   const waiting = frontends.filter(({ available }) => !available);
   const lines = (verbose ? frontends : waiting).map(
-    ({ name, available, backend, route }) => `${available ? 'ok' : 'no server'}: ${name} (${route} of ${backend})`,
+    ({ name, available, backend, route }) =>
+      `${available ? 'ok' : 'no server'}: ${name} (${route} of ${backend})`,
   );
   if (waiting.length > 0) return text(`${lines.join('\n')}\n`, 503);
   return text(verbose ? `${lines.join('\n')}\nok\n` : 'ok\n');

@@ -2,9 +2,9 @@
 // Owned by app, which passes what each route answers.
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { type Address, formatAddress } from '../core/address.ts';
 import { describeError, PointsmanError } from '../core/errors.ts';
 import { type Logger } from '../core/logger.ts';
-import { formatAddress, type Address } from '../topology/model.ts';
 
 export interface Reply {
   readonly status: number;
@@ -30,7 +30,11 @@ export const json = (value: unknown, status = 200): Reply => ({
   body: `${JSON.stringify(value, null, 2)}\n`,
 });
 
-export const text = (body: string, status = 200): Reply => ({ status, type: 'text/plain; charset=utf-8', body });
+export const text = (body: string, status = 200): Reply => ({
+  status,
+  type: 'text/plain; charset=utf-8',
+  body,
+});
 
 /** Throws BIND_FAILED when the address can't be had. */
 export async function startAdminServer(
@@ -44,7 +48,8 @@ export async function startAdminServer(
   server.headersTimeout = REQUEST_TIMEOUT_MS;
   await listen(server, bind);
   const bound = server.address();
-  const address = typeof bound === 'object' && bound !== null ? { host: bound.address, port: bound.port } : bind;
+  const address =
+    typeof bound === 'object' && bound !== null ? { host: bound.address, port: bound.port } : bind;
   return {
     address,
     close: () =>
@@ -97,6 +102,7 @@ function answer(routes: Readonly<Record<string, Route>>, request: IncomingMessag
   if (route === undefined) {
     return json({ error: `no such path: ${url.pathname}`, paths: Object.keys(routes) }, 404);
   }
-  if (request.method !== 'GET' && request.method !== 'HEAD') return json({ error: 'only GET and HEAD here' }, 405);
+  if (request.method !== 'GET' && request.method !== 'HEAD')
+    return json({ error: 'only GET and HEAD here' }, 405);
   return route(url);
 }

@@ -1,6 +1,7 @@
 // The composition root: builds topology, monitors, proxy, metrics and admin server, joins them, starts and ends them.
 // No logic of its own but the order of things.
 
+import { type Address, formatAddress } from '../core/address.ts';
 import { adminRoutes } from '../admin/routes.ts';
 import { startAdminServer, type AdminServer } from '../admin/server.ts';
 import { type Config } from '../config/schema.ts';
@@ -13,7 +14,7 @@ import { incidentMetrics, topologyMetrics } from '../metrics/observers.ts';
 import { createProxy } from '../proxy/proxy.ts';
 import { describeChange } from '../topology/describe.ts';
 import { IncidentRecorder, type Incident } from '../topology/incidents.ts';
-import { formatAddress, type Address, type BackendChange } from '../topology/model.ts';
+import { type BackendChange } from '../topology/model.ts';
 import { Topology } from '../topology/topology.ts';
 import { backendSpecs, createMonitors } from './monitors.ts';
 import { createProxyObserver } from './proxy-observer.ts';
@@ -65,7 +66,12 @@ export async function startApp(config: Config, { clock, random, log, version, no
   }
   try {
     const state = { ...live, version, startedAt: new Date(clock.wall()).toISOString(), clock };
-    const source = { state, metrics, refreshMetrics: () => gauges.refresh(), incidents: () => incidents.list() };
+    const source = {
+      state,
+      metrics,
+      refreshMetrics: () => gauges.refresh(),
+      incidents: () => incidents.list(),
+    };
     admin = await startAdminServer(config.admin.bind, adminRoutes(source), log);
     await proxy.listen();
   } catch (thrown) {

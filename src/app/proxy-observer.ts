@@ -1,20 +1,27 @@
 // Where the proxy's notices go: metrics, incidents and the log. Made by app.ts.
 // One line per session end and per turned-away client; nothing per packet.
 
+import { formatAddress } from '../core/address.ts';
 import { type Logger } from '../core/logger.ts';
 import { proxyMetrics } from '../metrics/observers.ts';
 import { type Metrics } from '../metrics/metrics.ts';
 import { closeReasons, rejectReasons, type ProxyObserver } from '../proxy/events.ts';
 import { type IncidentRecorder } from '../topology/incidents.ts';
-import { formatAddress } from '../topology/model.ts';
 
-export function createProxyObserver(metrics: Metrics, incidents: IncidentRecorder, log: Logger): ProxyObserver {
+export function createProxyObserver(
+  metrics: Metrics,
+  incidents: IncidentRecorder,
+  log: Logger,
+): ProxyObserver {
   const count = proxyMetrics(metrics);
   return {
     ...count,
     rejected(frontend, reason, client) {
       count.rejected(frontend, reason, client);
-      log.warn({ frontend, reason, client: formatAddress(client) }, `client refused: ${rejectReasons[reason]}`);
+      log.warn(
+        { frontend, reason, client: formatAddress(client) },
+        `client refused: ${rejectReasons[reason]}`,
+      );
     },
     held() {
       // counted when the wait ends; the gauge is read from the proxy at scrape time

@@ -1,11 +1,11 @@
 // `pointsman check`: is this config valid, and with --live, does each server answer the probe as it stands there?
 // Starts nothing and changes nothing. Called by cli.ts.
 
+import { formatAddress } from '../core/address.ts';
 import { createPostgresProber } from '../health/probers/postgres/prober.ts';
 import { type ProbeAnswer } from '../health/prober.ts';
 import { type Config } from '../config/schema.ts';
 import { systemClock } from '../core/clock.ts';
-import { formatAddress } from '../topology/model.ts';
 import { readConfig } from './config-file.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
 import { out, table } from './output.ts';
@@ -69,7 +69,9 @@ function backendComplaints(backend: string, answers: readonly ProbeAnswer[]): re
   if (writers === 0) complaints.push(`${backend}: no server takes writes: clients of the primary would wait`);
   if (writers > 1) complaints.push(`${backend}: ${writers} servers take writes (split brain)`);
   if (clusters.size > 1) {
-    complaints.push(`${backend}: the servers are of different clusters (system identifiers ${[...clusters].join(', ')})`);
+    complaints.push(
+      `${backend}: the servers are of different clusters (system identifiers ${[...clusters].join(', ')})`,
+    );
   }
   return complaints;
 }

@@ -55,11 +55,18 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
       'Ask one server what it is: role, writable, lag, position, version',
       builder =>
         builder
-          .positional('url', { type: 'string', demandOption: true, describe: 'postgres://user@host:port/database' })
+          .positional('url', {
+            type: 'string',
+            demandOption: true,
+            describe: 'postgres://user@host:port/database',
+          })
           .option('json', { type: 'boolean', default: false, describe: 'Print JSON' })
           .option('timeout', { type: 'number', default: 5, requiresArg: true, describe: 'Seconds to wait' })
           .check(({ timeout }) => timeout > 0 || 'timeout must be a number of seconds above 0')
-          .example('PGPASSWORD=… $0 probe postgres://probe@10.0.0.1/app', 'exit code 1 if it does not answer'),
+          .example(
+            'PGPASSWORD=… $0 probe postgres://probe@10.0.0.1/app',
+            'exit code 1 if it does not answer',
+          ),
       argv => answer(() => probe(argv.url, argv.json, argv.timeout * 1000)),
     )
     .command(

@@ -1,9 +1,9 @@
 // Reads the URL of `pointsman probe` into what a prober needs. Pure; the environment comes in as an argument.
 // libpq's conventions where they exist: PGPASSWORD, sslmode, sslrootcert, default port and database.
 
+import { type Address } from '../core/address.ts';
 import { type CheckConfig, type TlsConfig } from '../config/schema.ts';
 import { PointsmanError } from '../core/errors.ts';
-import { type Address } from '../topology/model.ts';
 
 export interface ProbeTarget {
   readonly address: Address;
@@ -24,7 +24,10 @@ export function readProbeUrl(text: string, password: string | undefined, timeout
     if (!['sslmode', 'sslrootcert'].includes(key)) refuse(`parameter "${key}" is not known`);
   }
   return {
-    address: { host: url.hostname.replace(/^\[|\]$/g, ''), port: url.port === '' ? POSTGRES_PORT : Number(url.port) },
+    address: {
+      host: url.hostname.replace(/^\[|\]$/g, ''),
+      port: url.port === '' ? POSTGRES_PORT : Number(url.port),
+    },
     check: {
       user: decodeURIComponent(url.username) || 'postgres',
       password: decodeURIComponent(url.password) || (password ?? null),
@@ -43,7 +46,9 @@ export function readProbeUrl(text: string, password: string | undefined, timeout
 
 function tlsMode(url: URL): TlsConfig['mode'] {
   const given = url.searchParams.get('sslmode') ?? 'prefer';
-  return tlsModes.find(mode => mode === given) ?? refuse(`sslmode "${given}" is not one of ${tlsModes.join(', ')}`);
+  return (
+    tlsModes.find(mode => mode === given) ?? refuse(`sslmode "${given}" is not one of ${tlsModes.join(', ')}`)
+  );
 }
 
 function refuse(reason: string): never {

@@ -1,11 +1,11 @@
 // `pointsman probe URL`: asks one server once, exactly as a running Pointsman would, and prints what it says.
 // Called by cli.ts; how a URL is read stands in probe-url.ts.
 
+import { formatAddress } from '../core/address.ts';
 import { systemClock } from '../core/clock.ts';
 import { PointsmanError } from '../core/errors.ts';
 import { createPostgresProber } from '../health/probers/postgres/prober.ts';
 import { checkCodes } from '../health/result.ts';
-import { formatAddress } from '../topology/model.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
 import { complain, out, table } from './output.ts';
 import { readProbeUrl, type ProbeTarget } from './probe-url.ts';

@@ -56,7 +56,10 @@ function untilTold(app: App, drainTimeoutMs: number, log: Logger): Promise<void>
     );
     const internal = (thrown: unknown): void => {
       const { code, message } = describeError(thrown);
-      log.error({ code, stack: thrown instanceof Error ? thrown.stack : undefined }, `internal error: ${message}`);
+      log.error(
+        { code, stack: thrown instanceof Error ? thrown.stack : undefined },
+        `internal error: ${message}`,
+      );
       process.exit(exitCodes.internal);
     };
     process.on('uncaughtException', internal);

@@ -2,7 +2,7 @@
 // Names are compared as names, never resolved: what a name means may differ tomorrow.
 
 import { BlockList, SocketAddress, isIP } from 'node:net';
-import { type HostPort } from './units.ts';
+import { type Address } from '../core/address.ts';
 
 const wildcards: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
 
@@ -33,12 +33,12 @@ function isSameHost(one: string, other: string): boolean {
   );
 }
 
-export function isSameAddress(one: HostPort, other: HostPort): boolean {
+export function isSameAddress(one: Address, other: Address): boolean {
   return one.port === other.port && isSameHost(one.host, other.host);
 }
 
 /** Whether both can't be listened on at once. `::` also takes IPv4; port 0 never collides. */
-export function bindsOverlap(one: HostPort, other: HostPort): boolean {
+export function bindsOverlap(one: Address, other: Address): boolean {
   if (one.port !== other.port || one.port === 0) return false;
   return isSameHost(one.host, other.host) || covers(one.host, other.host) || covers(other.host, one.host);
 }
@@ -49,7 +49,7 @@ function covers(wildcard: string, host: string): boolean {
 }
 
 /** Whether a connection to `target` would arrive at the socket that listens on `bind`. */
-export function reaches(target: HostPort, bind: HostPort): boolean {
+export function reaches(target: Address, bind: Address): boolean {
   if (target.port !== bind.port || bind.port === 0) return false;
   const local = isLoopback(target.host) || wildcards.has(normalizeHost(target.host));
   return isSameHost(target.host, bind.host) || (local && covers(bind.host, target.host));

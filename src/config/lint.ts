@@ -1,11 +1,12 @@
 // Rules between keys: what each value alone can't show. Pure but for `source`, which knows the file as written.
 // Errors would do nothing, or harm; warnings are legal but seldom meant. Called by load.ts, on reload as well.
 
+import { type Address } from '../core/address.ts';
 import { bindsOverlap, isLoopback, isSameAddress, reaches } from './addresses.ts';
 import { formatPath, type Path } from './path.ts';
 import { type BackendConfig, type Config, type FrontendConfig } from './schema.ts';
 import { didYouMean } from './suggest.ts';
-import { formatDuration, type HostPort } from './units.ts';
+import { formatDuration } from './units.ts';
 
 export interface LintSource {
   /** Whether the key stands in the file, rather than being a default. */
@@ -84,7 +85,7 @@ const knownBackend = forFrontends(({ backend }, path, source, config) => {
 });
 
 const separateBinds: Rule = ({ admin, frontends }) => {
-  const binds: { path: Path; bind: HostPort }[] = [
+  const binds: { path: Path; bind: Address }[] = [
     { path: ['admin', 'bind'], bind: admin.bind },
     ...Object.entries(frontends).map(([name, { bind }]) => ({ path: ['frontends', name, 'bind'], bind })),
   ];

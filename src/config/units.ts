@@ -2,6 +2,7 @@
 // Used by the config only; the rest of the program sees milliseconds, bytes and host/port.
 
 import { isIP } from 'node:net';
+import { type Address } from '../core/address.ts';
 
 /**
  * A reason is the second half of a sentence ("is not a duration; write …") and never holds the text itself:
@@ -40,13 +41,8 @@ export function readDuration(text: string | number): Reading<number> {
   return { ok: true, value };
 }
 
-export interface HostPort {
-  readonly host: string;
-  readonly port: number;
-}
-
 /** `10.0.0.1:5432`, `db.example:5432`, `[::1]:5432`. Port 0 (let the system choose) only where `allowZero`. */
-export function readHostPort(text: string, allowZero = false): Reading<HostPort> {
+export function readHostPort(text: string, allowZero = false): Reading<Address> {
   const match = /^(?:\[([^[\]\s]+)\]|([A-Za-z0-9._-]+)):(\d{1,5})$/.exec(text);
   const [, bracketed, plain, digits] = match ?? [];
   const host = bracketed ?? plain;

@@ -58,7 +58,8 @@ export class Monitor {
     this.#startedAt = this.#deps.clock.now();
     this.#prober.probe().then(
       answer => this.#answered(answer),
-      (thrown: unknown) => this.#answered({ code: 'L7RSP', detail: `prober failed: ${describeError(thrown).message}` }),
+      (thrown: unknown) =>
+        this.#answered({ code: 'L7RSP', detail: `prober failed: ${describeError(thrown).message}` }),
     );
   }
 

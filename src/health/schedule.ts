@@ -36,7 +36,8 @@ export function nextDelayMs(
     const mayBeNext = result.code === 'L7OK' && result.facts.role === 'replica';
     return mayBeNext ? policy.promotionIntervalMs : policy.fastIntervalMs;
   }
-  if (tempo === 'doubt' || outcomeOf(result) === 'inconclusive' || !isSettled(health)) return policy.fastIntervalMs;
+  if (tempo === 'doubt' || outcomeOf(result) === 'inconclusive' || !isSettled(health))
+    return policy.fastIntervalMs;
   return policy.intervalMs * (1 + CALM_JITTER * (2 * random() - 1));
 }
 

@@ -7,7 +7,12 @@ import { outcomeOf, type FailureCode, type ProbeResult } from './result.ts';
 export type HealthState =
   | { readonly kind: 'unknown'; readonly passes: number; readonly fails: number }
   | { readonly kind: 'up'; readonly fails: number }
-  | { readonly kind: 'down'; readonly passes: number; readonly since: MonotonicMs; readonly lastError: FailureCode };
+  | {
+      readonly kind: 'down';
+      readonly passes: number;
+      readonly since: MonotonicMs;
+      readonly lastError: FailureCode;
+    };
 
 export interface HealthPolicy {
   /** Good probes in a row before a server that isn't up is up. */

@@ -41,7 +41,8 @@ export function createGauges(metrics: Metrics, state: LiveState, clock: Clock): 
     const facts = factsOf(server.result);
     metrics.serverUp.set(labels, server.health.kind === 'up' ? 1 : 0);
     metrics.serverWritable.set(labels, facts?.writable === true ? 1 : 0);
-    for (const role of roles) metrics.serverRole.set({ ...labels, role }, (facts?.role ?? 'unknown') === role ? 1 : 0);
+    for (const role of roles)
+      metrics.serverRole.set({ ...labels, role }, (facts?.role ?? 'unknown') === role ? 1 : 0);
     if (facts === null || facts.lagSeconds === null) metrics.serverLag.remove(labels);
     else metrics.serverLag.set(labels, facts.lagSeconds);
     metrics.serverConnectionsActive.set(labels, state.sessionsOf(view.name, server.name));

@@ -18,8 +18,12 @@ export function createMetrics(build: { version: string; node: string }) {
     new Counter({ name: PREFIX + name, help, labelNames, registers: [registry] });
   const gauge = <L extends string>(name: string, help: string, labelNames: readonly L[]) =>
     new Gauge({ name: PREFIX + name, help, labelNames, registers: [registry] });
-  const histogram = <L extends string>(name: string, help: string, labelNames: readonly L[], buckets: number[]) =>
-    new Histogram({ name: PREFIX + name, help, labelNames, buckets, registers: [registry] });
+  const histogram = <L extends string>(
+    name: string,
+    help: string,
+    labelNames: readonly L[],
+    buckets: number[],
+  ) => new Histogram({ name: PREFIX + name, help, labelNames, buckets, registers: [registry] });
 
   collectDefaultMetrics({ register: registry });
   gauge('build_info', 'Constant 1; the labels tell what runs.', ['version', 'node']).set(
@@ -28,7 +32,9 @@ export function createMetrics(build: { version: string; node: string }) {
   );
   return {
     registry,
-    frontendConnectionsTotal: counter('frontend_connections_total', 'Client connections accepted.', ['frontend']),
+    frontendConnectionsTotal: counter('frontend_connections_total', 'Client connections accepted.', [
+      'frontend',
+    ]),
     frontendConnectionsActive: gauge(
       'frontend_connections_active',
       'Client connections open now, waiting ones included.',
@@ -51,32 +57,32 @@ export function createMetrics(build: { version: string; node: string }) {
       'Bytes relayed: in is from clients to servers, out the other way.',
       ['frontend', 'direction'],
     ),
-    serverUp: gauge('server_up', '1 while the server is up, 0 while it is down or unknown.', ['backend', 'server']),
-    serverWritable: gauge(
-      'server_writable',
-      '1 if the newest probe says that the server takes writes.',
-      ['backend', 'server'],
-    ),
-    serverRole: gauge(
-      'server_role',
-      '1 for the role that the server last told, 0 for the others.',
-      ['backend', 'server', 'role'],
-    ),
+    serverUp: gauge('server_up', '1 while the server is up, 0 while it is down or unknown.', [
+      'backend',
+      'server',
+    ]),
+    serverWritable: gauge('server_writable', '1 if the newest probe says that the server takes writes.', [
+      'backend',
+      'server',
+    ]),
+    serverRole: gauge('server_role', '1 for the role that the server last told, 0 for the others.', [
+      'backend',
+      'server',
+      'role',
+    ]),
     serverLag: gauge(
       'server_replication_lag_seconds',
       'How far a replica is behind; absent when it is no replica or does not replicate.',
       ['backend', 'server'],
     ),
-    serverConnectionsActive: gauge(
-      'server_connections_active',
-      'Client sessions joined to the server now.',
-      ['backend', 'server'],
-    ),
-    serverConnections: counter(
-      'server_connections_total',
-      'Connections made to the server for clients.',
-      ['backend', 'server'],
-    ),
+    serverConnectionsActive: gauge('server_connections_active', 'Client sessions joined to the server now.', [
+      'backend',
+      'server',
+    ]),
+    serverConnections: counter('server_connections_total', 'Connections made to the server for clients.', [
+      'backend',
+      'server',
+    ]),
     serverConnectErrors: counter(
       'server_connect_errors_total',
       'Connections to the server that could not be made.',
@@ -94,12 +100,15 @@ export function createMetrics(build: { version: string; node: string }) {
       ['backend', 'server'],
       FAST_BUCKETS,
     ),
-    serverCheckFailures: counter(
-      'server_check_failures_total',
-      'Probes that found no role, by check code.',
-      ['backend', 'server', 'code'],
-    ),
-    backendPrimary: gauge('backend_primary', '1 for the server that is the primary now.', ['backend', 'server']),
+    serverCheckFailures: counter('server_check_failures_total', 'Probes that found no role, by check code.', [
+      'backend',
+      'server',
+      'code',
+    ]),
+    backendPrimary: gauge('backend_primary', '1 for the server that is the primary now.', [
+      'backend',
+      'server',
+    ]),
     backendPrimaryChanges: counter(
       'backend_primary_changes_total',
       'Times another server became the primary.',
@@ -110,21 +119,20 @@ export function createMetrics(build: { version: string; node: string }) {
       'Time without a primary, since the start.',
       ['backend'],
     ),
-    backendSplitBrain: gauge(
-      'backend_split_brain',
-      '1 while several servers claim to be writable.',
-      ['backend'],
-    ),
+    backendSplitBrain: gauge('backend_split_brain', '1 while several servers claim to be writable.', [
+      'backend',
+    ]),
     failoverSeconds: histogram(
       'failover_seconds',
       'From the first bad sign of a primary to the election of the next.',
       ['backend'],
       SLOW_BUCKETS,
     ),
-    sessionsClosed: counter(
-      'sessions_closed_total',
-      'Sessions that ended, by reason.',
-      ['frontend', 'backend', 'server', 'reason'],
-    ),
+    sessionsClosed: counter('sessions_closed_total', 'Sessions that ended, by reason.', [
+      'frontend',
+      'backend',
+      'server',
+      'reason',
+    ]),
   };
 }

@@ -16,7 +16,8 @@ export function proxyMetrics(metrics: Metrics): ProxyMetrics {
   return {
     accepted: frontend => metrics.frontendConnectionsTotal.inc({ frontend }),
     rejected: (frontend, reason) => metrics.frontendConnectionsRejected.inc({ frontend, reason }),
-    holdEnded: (frontend, _backend, waitedMs) => metrics.frontendHoldSeconds.observe({ frontend }, waitedMs / 1000),
+    holdEnded: (frontend, _backend, waitedMs) =>
+      metrics.frontendHoldSeconds.observe({ frontend }, waitedMs / 1000),
     connectFailed: (backend, server, reason) => metrics.serverConnectErrors.inc({ backend, server, reason }),
     connected(backend, server, connectMs) {
       metrics.serverConnections.inc({ backend, server });

@@ -1,7 +1,6 @@
 // What the proxy tells the rest: one observer, called at each step of a client connection. app wires it to metrics,
 // log and incidents. The proxy itself knows none of them.
-
-import { type Address } from '../topology/model.ts';
+import { type Address } from '../core/address.ts';
 
 /** Why a client was turned away before it had a server. */
 export const rejectReasons = {

@@ -1,10 +1,11 @@
 // One frontend: its port, its clients, its hold. Everything that clients share and no single one can decide:
 // admission, whose turn it is, which server is next. Not the life of one client (session.ts). Owned by proxy.ts.
 
+import { type Address } from '../core/address.ts';
 import { type FrontendConfig } from '../config/schema.ts';
 import { type Clock, type MonotonicMs, type Timer } from '../core/clock.ts';
 import { type Random } from '../core/random.ts';
-import { type Address, type BackendView } from '../topology/model.ts';
+import { type BackendView } from '../topology/model.ts';
 import { createAdmission } from './admission.ts';
 import { SWEEP_MAX_MS } from './bounds.ts';
 import { cancelTargets } from './cancel.ts';

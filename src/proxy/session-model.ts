@@ -2,8 +2,9 @@
 // No behaviour here: session.ts moves between the states, a driver (drivers/net) turns sockets into events and actions
 // into system calls.
 
+import { type Address } from '../core/address.ts';
 import { type MonotonicMs } from '../core/clock.ts';
-import { type Address, type BackendView } from '../topology/model.ts';
+import { type BackendView } from '../topology/model.ts';
 import { type CloseReason, type ConnectError, type HoldOutcome, type RejectReason } from './events.ts';
 import { type Eligibility, type RouteDecision } from './router.ts';
 

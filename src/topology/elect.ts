@@ -1,9 +1,10 @@
 // Who is the primary: a pure, total function from what the servers say to one name or none, with its reasons in words.
 // Follows the databases' own roles and never orders anything. Called by topology.ts on every probe result.
 
+import { formatAddress } from '../core/address.ts';
 import { type MonotonicMs } from '../core/clock.ts';
 import { factsOf, type ServerFacts } from '../health/result.ts';
-import { formatAddress, isFresh, type ServerView } from './model.ts';
+import { isFresh, type ServerView } from './model.ts';
 
 export type MultipleWritersPolicy = 'newest' | 'keep' | 'block' | 'ordered';
 

@@ -17,12 +17,16 @@ export function acceptsWrites(view: BackendView, now: MonotonicMs): ServerView |
   return isFresh(server.result, now, view.freshnessMs) ? server : null;
 }
 
-/** Servers of any role that are up and whose newest result is a fresh answer, in file order. */
+/**
+ * The primary and the replicas that are up and whose newest result is a fresh answer, in file order. A server that says
+ * it is a primary and was not elected (an old one that returned, split brain) serves nobody, not even readers.
+ */
 export function serving(view: BackendView, now: MonotonicMs): readonly ServerView[] {
   return view.servers.filter(
     server =>
       server.health.kind === 'up' &&
       server.result?.code === 'L7OK' &&
+      (server.result.facts.role !== 'primary' || server.name === view.primary) &&
       isFresh(server.result, now, view.freshnessMs),
   );
 }

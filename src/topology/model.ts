@@ -1,14 +1,10 @@
 // The shapes of the one source of truth: frozen views of servers and backends, replaced as a whole on any change.
 // No decisions here. Made by topology.ts; read by the proxy, the metrics and the API.
 
+import { type Address } from '../core/address.ts';
 import { type MonotonicMs } from '../core/clock.ts';
 import { type HealthState } from '../health/state.ts';
 import { type ProbeResult } from '../health/result.ts';
-
-export interface Address {
-  readonly host: string;
-  readonly port: number;
-}
 
 export interface ServerView {
   readonly name: string;
@@ -46,9 +42,4 @@ export interface BackendChange {
 /** Whether a result is young enough to be evidence (safety rule 1). */
 export function isFresh(result: ProbeResult | null, now: MonotonicMs, freshnessMs: number): boolean {
   return result !== null && now - result.at <= freshnessMs;
-}
-
-/** `host:port`, with IPv6 in brackets. */
-export function formatAddress({ host, port }: Address): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }

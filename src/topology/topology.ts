@@ -1,13 +1,14 @@
 // The one source of truth: holds the newest frozen view of every backend and publishes each replacement.
 // Decides nothing itself (elect.ts does) and knows no socket. Fed by the monitors; read by proxy, metrics, incidents, API.
 
+import { type Address } from '../core/address.ts';
 import { type Clock } from '../core/clock.ts';
 import { invariant } from '../core/errors.ts';
 import { Topic } from '../core/topic.ts';
 import { type ProbeResult } from '../health/result.ts';
 import { initialHealth, type HealthState } from '../health/state.ts';
 import { elect, type Lineage, type MultipleWritersPolicy } from './elect.ts';
-import { type Address, type BackendChange, type BackendView, type ServerView } from './model.ts';
+import { type BackendChange, type BackendView, type ServerView } from './model.ts';
 
 export interface BackendSpec {
   readonly name: string;
@@ -31,7 +32,9 @@ export class Topology {
 
   constructor(specs: readonly BackendSpec[], clock: Clock) {
     this.#clock = clock;
-    this.#backends = new Map(specs.map(spec => [spec.name, { spec, view: initialView(spec), lineage: null }]));
+    this.#backends = new Map(
+      specs.map(spec => [spec.name, { spec, view: initialView(spec), lineage: null }]),
+    );
   }
 
   view(backend: string): BackendView {
@@ -47,7 +50,9 @@ export class Topology {
     const state = this.#state(backend);
     const before = state.view;
     const at = this.#clock.now();
-    const servers = before.servers.map(view => (view.name === server ? observed(view, health, result) : view));
+    const servers = before.servers.map(view =>
+      view.name === server ? observed(view, health, result) : view,
+    );
     const { spec, lineage } = state;
     const election = elect({
       servers,
@@ -97,5 +102,10 @@ function initialView(spec: BackendSpec): BackendView {
 }
 
 function observed(view: ServerView, health: HealthState, result: ProbeResult): ServerView {
-  return Object.freeze({ ...view, health, result, lastAnswer: result.code === 'L7OK' ? result : view.lastAnswer });
+  return Object.freeze({
+    ...view,
+    health,
+    result,
+    lastAnswer: result.code === 'L7OK' ? result : view.lastAnswer,
+  });
 }

@@ -5,8 +5,8 @@ import { connect } from 'node:net';
 import { once } from 'node:events';
 import { after, before, describe, test } from 'node:test';
 import { Client } from 'pg';
+import { type Address } from '../../src/core/address.ts';
 import { type PostgresNode } from '../../src/cli/demo/postgres-node.ts';
-import { type Address } from '../../src/topology/model.ts';
 import {
   clientOptions,
   runBefore,

@@ -6,7 +6,7 @@ import { randomBytes, createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { after, before, describe, test } from 'node:test';
 import { Client, type Notification } from 'pg';
-import { type Address } from '../../src/topology/model.ts';
+import { type Address } from '../../src/core/address.ts';
 import {
   clientOptions,
   directly,

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { type Address } from '../../src/topology/model.ts';
+import { type Address } from '../../src/core/address.ts';
 import {
   directly,
   psql,

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { Client } from 'pg';
-import { type Address } from '../../src/topology/model.ts';
+import { type Address } from '../../src/core/address.ts';
 import {
   clientOptions,
   psql,

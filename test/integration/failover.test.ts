@@ -17,7 +17,10 @@ function assertNobodyElseSuffered(outcome: FailoverOutcome): void {
   assert.equal(outcome.readOnlyAnswers, 0, 'no statement through the primary port answers 25006');
   assert.equal(outcome.refusedConnections, 0, 'no writer is refused');
   assert.equal(outcome.lost, 0, 'no acknowledged write is missing');
-  assert.ok(outcome.brokenConnections <= WRITERS, `${outcome.brokenConnections} broken connections of ${WRITERS} writers`);
+  assert.ok(
+    outcome.brokenConnections <= WRITERS,
+    `${outcome.brokenConnections} broken connections of ${WRITERS} writers`,
+  );
 }
 
 describe('kill -9 of the primary (PostgreSQL 18)', () => {
@@ -37,14 +40,20 @@ describe('kill -9 of the primary (PostgreSQL 18)', () => {
 
   test('kill: it is noticed at once, by the lost session', () => {
     assert.ok(outcome.givenUpMs < GENEROUS_NOTICE_MS, `given up after ${outcome.givenUpMs} ms`);
-    assert.ok(['L4LOST', 'L4CON'].includes(outcome.incident.first_sign.code), outcome.incident.first_sign.code);
+    assert.ok(
+      ['L4LOST', 'L4CON'].includes(outcome.incident.first_sign.code),
+      outcome.incident.first_sign.code,
+    );
   });
 
   test('kill: only the connections on the dying primary break, nobody is refused, nothing is lost', () => {
     assertNobodyElseSuffered(outcome);
     const arrivedBefore = outcome.newcomerErrors.filter(error => !/terminat|ECONNRESET|closed/i.test(error));
     assert.deepEqual(arrivedBefore, [], 'a newcomer that connects during the outage waits and is served');
-    assert.ok(outcome.newcomerErrors.length <= 2, `${outcome.newcomerErrors.length} were amid their question on pg1`);
+    assert.ok(
+      outcome.newcomerErrors.length <= 2,
+      `${outcome.newcomerErrors.length} were amid their question on pg1`,
+    );
     assert.ok(outcome.newcomersServed > 20);
   });
 
@@ -54,7 +63,10 @@ describe('kill -9 of the primary (PostgreSQL 18)', () => {
 
   test('kill: the incident tells the story', () => {
     const { incident } = outcome;
-    assert.deepEqual([incident.old_primary, incident.new_primary, incident.outcome], ['pg1', 'pg2', 'failover']);
+    assert.deepEqual(
+      [incident.old_primary, incident.new_primary, incident.outcome],
+      ['pg1', 'pg2', 'failover'],
+    );
     assert.ok(incident.clients_held.count > 0 && incident.clients_held.served > 0);
     assert.equal(incident.evidence.find(({ server }) => server === 'pg2')?.timeline, 2);
     assert.ok(incident.events.some(({ text }) => text.includes('without a primary')));
@@ -77,7 +89,10 @@ describe('kill -9 of the primary (PostgreSQL 18)', () => {
     await Promise.all(writers.map(writer => writer.stop()));
     assert.deepEqual([...newcomers.reached], [`${pg2.port} primary`]);
     assert.deepEqual(newcomers.errors, []);
-    assert.deepEqual(writers.flatMap(writer => writer.errors), []);
+    assert.deepEqual(
+      writers.flatMap(writer => writer.errors),
+      [],
+    );
     const reached = await pg1.query(
       `SELECT count(*)::int AS n FROM pg_stat_activity WHERE backend_type = 'client backend' AND application_name <> 'pointsman' AND pid <> pg_backend_pid()`,
     );
@@ -104,7 +119,10 @@ describe('the primary frozen (PostgreSQL 15)', () => {
     const tick = 1100 + 50;
     const slack = 500;
     assert.ok(outcome.givenUpMs < timeoutTimesFall + tick + slack, `given up after ${outcome.givenUpMs} ms`);
-    assert.ok(outcome.incident.sessions_closed >= WRITERS, `${outcome.incident.sessions_closed} sessions closed`);
+    assert.ok(
+      outcome.incident.sessions_closed >= WRITERS,
+      `${outcome.incident.sessions_closed} sessions closed`,
+    );
     assertNobodyElseSuffered(outcome);
     assert.ok(outcome.overheadMs < GENEROUS_OVERHEAD_MS, `overhead ${outcome.overheadMs} ms`);
   });
@@ -113,7 +131,10 @@ describe('the primary frozen (PostgreSQL 15)', () => {
     const { pg1, pg2, pointsman, target } = pair;
     const before = await pg2.query('SELECT count(*)::int AS n FROM ledger');
     pg1.thaw();
-    await until('split brain to be reported', async () => (await pointsman.state()).backends[0]?.split_brain === true);
+    await until(
+      'split brain to be reported',
+      async () => (await pointsman.state()).backends[0]?.split_brain === true,
+    );
     const client = new Client(target());
     await client.connect();
     const { rows } = await client.query<{ port: number }>('SELECT inet_server_port() AS port');

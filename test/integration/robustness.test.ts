@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { after, before, describe, test } from 'node:test';
-import { type Address } from '../../src/topology/model.ts';
+import { type Address } from '../../src/core/address.ts';
 import { psql, residentMiB, runBefore, startStage, untilEmpty, type Stage } from '../support/clients.ts';
 import { type PointsmanProcess } from '../support/pointsman.ts';
 import { sleep, until } from '../support/wait.ts';

@@ -11,9 +11,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext } from 'node:test';
 import { stringify } from 'yaml';
+import { type Address } from '../../src/core/address.ts';
 import { debianBinaries } from '../../src/cli/demo/postgres-binaries.ts';
 import { PostgresNode } from '../../src/cli/demo/postgres-node.ts';
-import { type Address } from '../../src/topology/model.ts';
 import { runPointsman, type PointsmanProcess } from './pointsman.ts';
 import { until } from './wait.ts';
 

@@ -48,12 +48,23 @@ export async function performFailover(pair: Pair, plan: FailoverPlan): Promise<F
   if (plan.how === 'kill') await pg1.kill();
   else pg1.freeze();
   if (plan.afterDetection) {
-    await until('Pointsman to give up pg1', async () => (await pointsman.state()).backends[0]?.primary === null);
+    await until(
+      'Pointsman to give up pg1',
+      async () => (await pointsman.state()).backends[0]?.primary === null,
+    );
   } else await sleep(plan.promoteAfterMs);
   await pg2.promote();
   const writableAt = await writable;
-  const firstAck = await until('a write after the failover', () => firstAfter(writers.map(w => w.acknowledged), faultAt, pg2IsNew(writableAt)));
-  await until('every writer to write again', () => writers.every(w => (w.acknowledged.at(-1)?.at ?? 0) > writableAt));
+  const firstAck = await until('a write after the failover', () =>
+    firstAfter(
+      writers.map(w => w.acknowledged),
+      faultAt,
+      pg2IsNew(writableAt),
+    ),
+  );
+  await until('every writer to write again', () =>
+    writers.every(w => (w.acknowledged.at(-1)?.at ?? 0) > writableAt),
+  );
   await sleep(SETTLE_MS);
   await newcomers.stop();
   await Promise.all(writers.map(writer => writer.stop()));
@@ -63,7 +74,9 @@ export async function performFailover(pair: Pair, plan: FailoverPlan): Promise<F
   );
   const rows = await pg2.query('SELECT writer, seq::int AS seq FROM ledger');
   const present = new Set(rows.map(row => `${String(row['writer'])}/${String(row['seq'])}`));
-  const lost = writers.flatMap((w, index) => w.acknowledged.filter(({ seq }) => !present.has(`${index + 1}/${seq}`)));
+  const lost = writers.flatMap((w, index) =>
+    w.acknowledged.filter(({ seq }) => !present.has(`${index + 1}/${seq}`)),
+  );
   const errors = writers.flatMap(writer => writer.errors);
   const count = (test: (error: WriterError) => boolean): number => errors.filter(test).length;
   const noticedMs = Date.parse(incident.started_at) - faultWall;
@@ -90,6 +103,8 @@ function firstAfter(
   faultAt: number,
   notBefore: number,
 ): number | undefined {
-  const after = acknowledged.flatMap(acks => acks.filter(({ at }) => at > faultAt && at >= notBefore).map(({ at }) => at));
+  const after = acknowledged.flatMap(acks =>
+    acks.filter(({ at }) => at > faultAt && at >= notBefore).map(({ at }) => at),
+  );
   return after.length === 0 ? undefined : Math.min(...after);
 }

@@ -1,11 +1,11 @@
 // A primary and its streaming standby, with Pointsman in front: the stage of the failover tests and of bench/failover.
 
 import { Client } from 'pg';
+import { type Address } from '../../src/core/address.ts';
 import { CREATE_LEDGER, LedgerWriter, type WriterTarget } from '../../src/cli/demo/ledger-writer.ts';
 import { type PostgresBinaries } from '../../src/cli/demo/postgres-binaries.ts';
 import { PostgresNode } from '../../src/cli/demo/postgres-node.ts';
 import { systemClock } from '../../src/core/clock.ts';
-import { type Address } from '../../src/topology/model.ts';
 import { runPointsman, type PointsmanProcess } from './pointsman.ts';
 import { sleep, until } from './wait.ts';
 
@@ -71,7 +71,12 @@ export async function startPair(
       pg2,
       pointsman,
       port,
-      target: (through = port) => ({ ...through, user: 'postgres', password: PASSWORD, database: 'postgres' }),
+      target: (through = port) => ({
+        ...through,
+        user: 'postgres',
+        password: PASSWORD,
+        database: 'postgres',
+      }),
       dispose,
     };
   } catch (thrown) {
@@ -81,7 +86,10 @@ export async function startPair(
 }
 
 export function startWriters(target: WriterTarget, count: number): readonly LedgerWriter[] {
-  const writers = Array.from({ length: count }, (_, index) => new LedgerWriter(target, index + 1, systemClock));
+  const writers = Array.from(
+    { length: count },
+    (_, index) => new LedgerWriter(target, index + 1, systemClock),
+  );
   writers.forEach(writer => writer.start());
   return writers;
 }
@@ -141,9 +149,13 @@ export async function whenWritable(node: PostgresNode, target: WriterTarget): Pr
   await client.connect();
   try {
     const question = `SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off' AS yes`;
-    await until('the node to take writes', async () => (await client.query<{ yes: boolean }>(question)).rows[0]?.yes, {
-      everyMs: 5,
-    });
+    await until(
+      'the node to take writes',
+      async () => (await client.query<{ yes: boolean }>(question)).rows[0]?.yes,
+      {
+        everyMs: 5,
+      },
+    );
     return performance.now();
   } finally {
     await client.end();

@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
+import { type Address } from '../../src/core/address.ts';
 import { type incidentJson, type StateJson } from '../../src/admin/api.ts';
-import { type Address } from '../../src/topology/model.ts';
 import { until } from './wait.ts';
 
 export type IncidentJson = ReturnType<typeof incidentJson>;
@@ -75,7 +75,8 @@ export async function runPointsman(
       return { host, port: Number(port) };
     },
     state: async () => (await (await get('/api/v1/state')).json()) as StateJson,
-    incidents: async () => ((await (await get('/api/v1/incidents')).json()) as { incidents: IncidentJson[] }).incidents,
+    incidents: async () =>
+      ((await (await get('/api/v1/incidents')).json()) as { incidents: IncidentJson[] }).incidents,
     metrics: async () => (await get('/metrics')).text(),
     log: lines,
     signal: name => void child.kill(name),
@@ -87,7 +88,8 @@ export async function runPointsman(
       const limit = setTimeout(() => child.kill('SIGKILL'), STOP_MAX_MS);
       const ended = await exited;
       clearTimeout(limit);
-      if (ended === 'SIGKILL') throw new Error(`pointsman did not end within ${STOP_MAX_MS} ms:\n${text().slice(-2000)}`);
+      if (ended === 'SIGKILL')
+        throw new Error(`pointsman did not end within ${STOP_MAX_MS} ms:\n${text().slice(-2000)}`);
     },
   };
 }

@@ -2,7 +2,7 @@
 // For tests of the proxy's driver: no protocol here, only bytes, ends and resets.
 
 import { createServer, connect, type AddressInfo, type Socket } from 'node:net';
-import { type Address } from '../../src/topology/model.ts';
+import { type Address } from '../../src/core/address.ts';
 
 const DEADLINE_MS = 30_000;
 

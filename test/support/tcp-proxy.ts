@@ -1,6 +1,7 @@
 // A proxy on loopback with a topology that the test writes itself, and an observer that keeps a diary.
 
 import { type TestContext } from 'node:test';
+import { type Address } from '../../src/core/address.ts';
 import { configSchema } from '../../src/config/schema.ts';
 import { systemClock, type Clock } from '../../src/core/clock.ts';
 import { seededRandom } from '../../src/core/random.ts';
@@ -8,7 +9,7 @@ import { Topic } from '../../src/core/topic.ts';
 import { outcomeOf, type ProbeResult } from '../../src/health/result.ts';
 import { type FrontendGauge, type ProxyObserver, type SessionEnd } from '../../src/proxy/events.ts';
 import { createProxy, type Proxy, type TopologySource } from '../../src/proxy/proxy.ts';
-import { type Address, type BackendChange, type BackendView } from '../../src/topology/model.ts';
+import { type BackendChange, type BackendView } from '../../src/topology/model.ts';
 import { closeClients, ScriptServer } from './tcp-peers.ts';
 import { backend, server, up } from './views.ts';
 

@@ -42,11 +42,20 @@ export const fail = (code: FailureCode = 'L4CON', at = 0): ProbeResult => ({
 });
 
 export const up: HealthState = { kind: 'up', fails: 0 };
-export const down = (lastError: FailureCode = 'L4CON'): HealthState => ({ kind: 'down', passes: 0, since: 0, lastError });
+export const down = (lastError: FailureCode = 'L4CON'): HealthState => ({
+  kind: 'down',
+  passes: 0,
+  since: 0,
+  lastError,
+});
 
 export function server(name: string, result: ProbeResult | null, health?: HealthState): ServerView {
   const implied: HealthState =
-    result === null ? { kind: 'unknown', passes: 0, fails: 0 } : result.code === 'L7OK' ? up : down(result.code);
+    result === null
+      ? { kind: 'unknown', passes: 0, fails: 0 }
+      : result.code === 'L7OK'
+        ? up
+        : down(result.code);
   return {
     name,
     address: { host: '10.0.0.1', port: 5000 + Number(/\d+/.exec(name)?.[0] ?? 0) },

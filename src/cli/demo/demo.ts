@@ -1,6 +1,7 @@
 // `pointsman demo`: two real PostgreSQL servers, Pointsman in front, a writer; kills the primary, promotes the standby,
 // brings the old one back, and tells what the writer saw. Everything runs on loopback and is removed at the end.
 
+import { formatAddress } from '../../core/address.ts';
 import { startApp, type App } from '../../app/app.ts';
 import { version } from '../../app/version.ts';
 import { configSchema } from '../../config/schema.ts';
@@ -9,7 +10,6 @@ import { PointsmanError } from '../../core/errors.ts';
 import { silentLogger } from '../../core/logger.ts';
 import { systemRandom } from '../../core/random.ts';
 import { describeChange } from '../../topology/describe.ts';
-import { formatAddress } from '../../topology/model.ts';
 import { exitCodes, type ExitCode } from '../exit-codes.ts';
 import { complain, out } from '../output.ts';
 import { CREATE_LEDGER, LedgerWriter } from './ledger-writer.ts';
@@ -60,10 +60,16 @@ async function perform(signal: AbortSignal, owned: (() => Promise<void>)[]): Pro
   });
   const address = app.frontends.get('app-rw');
   if (address === undefined) throw new PointsmanError('INTERNAL', 'the demo frontend did not start');
-  tell(`pointsman listens on ${formatAddress(address)}; state: http://${formatAddress(app.admin)}/api/v1/state`);
+  tell(
+    `pointsman listens on ${formatAddress(address)}; state: http://${formatAddress(app.admin)}/api/v1/state`,
+  );
   await until(() => app.topology.view('app').primary === 'pg1', signal);
 
-  const writer = new LedgerWriter({ ...address, user: 'postgres', password: PASSWORD, database: 'postgres' }, 1, systemClock);
+  const writer = new LedgerWriter(
+    { ...address, user: 'postgres', password: PASSWORD, database: 'postgres' },
+    1,
+    systemClock,
+  );
   writer.start();
   owned.push(() => writer.stop());
   await pause(WRITE_BEFORE_MS, signal);
@@ -87,7 +93,9 @@ async function perform(signal: AbortSignal, owned: (() => Promise<void>)[]): Pro
   await writer.stop();
 
   const rows = await pg2.query('SELECT seq::int AS n FROM ledger ORDER BY seq');
-  const strays = await pg1.query(`SELECT count(*)::int AS n FROM ledger WHERE seq > ${String(before[0]?.['n'])}`);
+  const strays = await pg1.query(
+    `SELECT count(*)::int AS n FROM ledger WHERE seq > ${String(before[0]?.['n'])}`,
+  );
   const [incident] = app.incidents.list().filter(({ outcome }) => outcome === 'failover');
   const summary = summarize(
     writer,
@@ -153,7 +161,10 @@ async function until(condition: () => boolean, signal: AbortSignal): Promise<voi
   const deadline = systemClock.now() + READY_TIMEOUT_MS;
   while (!condition()) {
     if (systemClock.now() > deadline) {
-      throw new PointsmanError('DEMO_UNAVAILABLE', `the demo waited ${READY_TIMEOUT_MS / 1000} s in vain; is the machine overloaded?`);
+      throw new PointsmanError(
+        'DEMO_UNAVAILABLE',
+        `the demo waited ${READY_TIMEOUT_MS / 1000} s in vain; is the machine overloaded?`,
+      );
     }
     await pause(5, signal);
   }

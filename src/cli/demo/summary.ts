@@ -28,7 +28,10 @@ export function summarize(
     ['connections refused', String(refused)],
     ['"read-only" answers (25006)', String(readOnly)],
     ['longest gap between writes', `${Math.round(writer.longestGap().ms)} ms`],
-    ['of it from first bad sign to election', typeof incident?.durationMs === 'number' ? `${incident.durationMs} ms` : '-'],
+    [
+      'of it from first bad sign to election',
+      typeof incident?.durationMs === 'number' ? `${incident.durationMs} ms` : '-',
+    ],
     ['rows written to the returned old primary', String(strays)],
     ['lost', String(lost)],
   ];

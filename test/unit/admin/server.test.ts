@@ -10,11 +10,14 @@ import { type FrontendGauge } from '../../../src/proxy/events.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { backend, fail, pass, passReplica, server } from '../../support/views.ts';
 
-const view = backend([server('pg1', pass()), server('pg2', passReplica({ lagSeconds: 2 })), server('pg3', fail())], {
-  primary: 'pg1',
-  epoch: 4,
-  reasons: ['pg1 is the only server that may be written to'],
-});
+const view = backend(
+  [server('pg1', pass()), server('pg2', passReplica({ lagSeconds: 2 })), server('pg3', fail())],
+  {
+    primary: 'pg1',
+    epoch: 4,
+    reasons: ['pg1 is the only server that may be written to'],
+  },
+);
 
 function frontend(name: string, available: boolean): FrontendGauge {
   return {
@@ -74,14 +77,21 @@ describe('admin', () => {
     const state = (await (await fetch(`${url}/api/v1/state`)).json()) as Record<string, unknown[]>;
     const [app] = state['backends'] as Record<string, unknown>[];
     const servers = app?.['servers'] as Record<string, unknown>[];
-    assert.deepEqual([app?.['name'], app?.['protocol'], app?.['primary'], app?.['epoch'], app?.['split_brain']], [
-      'app',
-      'postgres',
-      'pg1',
-      4,
-      false,
-    ]);
-    const keys = ['name', 'address', 'health', 'role', 'writable', 'admin', 'lag_seconds', 'position', 'timeline'];
+    assert.deepEqual(
+      [app?.['name'], app?.['protocol'], app?.['primary'], app?.['epoch'], app?.['split_brain']],
+      ['app', 'postgres', 'pg1', 4, false],
+    );
+    const keys = [
+      'name',
+      'address',
+      'health',
+      'role',
+      'writable',
+      'admin',
+      'lag_seconds',
+      'position',
+      'timeline',
+    ];
     for (const key of [...keys, 'last_check', 'sessions']) assert.ok(key in (servers[0] ?? {}), key);
     assert.deepEqual(
       servers.map(s => [s['name'], s['health'], s['role'], s['writable'], s['lag_seconds'], s['sessions']]),

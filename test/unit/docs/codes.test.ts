@@ -17,7 +17,12 @@ function rows(text: string, heading: string): string[][] {
   return body
     .split('\n')
     .filter(line => line.startsWith('| `'))
-    .map(line => line.split('|').slice(1, -1).map(cell => cell.trim().replaceAll('`', '')));
+    .map(line =>
+      line
+        .split('|')
+        .slice(1, -1)
+        .map(cell => cell.trim().replaceAll('`', '')),
+    );
 }
 
 const codes = page('codes.md');

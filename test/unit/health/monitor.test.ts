@@ -54,7 +54,9 @@ test('monitor: asks at once, then every interval, and on neither side of it', as
 
 test('monitor: never has two probes under way, however often it is woken', async () => {
   const answers: (() => void)[] = [];
-  const { monitor, state, lose, clock } = setup(() => new Promise(resolve => answers.push(() => resolve(well))));
+  const { monitor, state, lose, clock } = setup(
+    () => new Promise(resolve => answers.push(() => resolve(well))),
+  );
   monitor.start();
   lose('gone');
   monitor.retune();
@@ -104,7 +106,9 @@ test('monitor: a prober that breaks its promise counts as a wrong answer, not as
 
 test('monitor: after stop there is no timer, no report, and the prober is closed', async () => {
   const answers: (() => void)[] = [];
-  const { clock, monitor, state, reports } = setup(() => new Promise(resolve => answers.push(() => resolve(well))));
+  const { clock, monitor, state, reports } = setup(
+    () => new Promise(resolve => answers.push(() => resolve(well))),
+  );
   monitor.start();
   monitor.stop();
   answers[0]?.();

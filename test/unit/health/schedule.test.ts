@@ -8,18 +8,35 @@ import { down, fail, pass, passReplica, up } from '../../support/views.ts';
 const policy = { intervalMs: 1000, fastIntervalMs: 50, promotionIntervalMs: 10 };
 const middle = () => 0.5;
 
-const cases: readonly [string, { health: HealthState; result: ProbeResult | null; tempo: Tempo }, number][] = [
-  ['a server never asked is asked at once', { health: up, result: null, tempo: 'calm' }, 0],
-  ['a lost session is followed by a question at once', { health: { kind: 'up', fails: 1 }, result: fail('L4LOST'), tempo: 'calm' }, 0],
-  ['all is well: interval', { health: up, result: pass(), tempo: 'calm' }, 1000],
-  ['a server with a failure below fall: fast', { health: { kind: 'up', fails: 1 }, result: fail('L7TOUT'), tempo: 'calm' }, 50],
-  ['a busy server: fast', { health: up, result: fail('L7BUSY'), tempo: 'calm' }, 50],
-  ['a dead server of a healthy backend: interval', { health: down(), result: fail(), tempo: 'calm' }, 1000],
-  ['a dead server that begins to answer: fast', { health: { kind: 'down', passes: 1, since: 0, lastError: 'L4CON' }, result: pass(), tempo: 'calm' }, 50],
-  ['doubt in the backend: fast', { health: up, result: passReplica(), tempo: 'doubt' }, 50],
-  ['no primary, a replica that may be next: promotion', { health: up, result: passReplica(), tempo: 'vacant' }, 10],
-  ['no primary, a dead server: fast', { health: down(), result: fail(), tempo: 'vacant' }, 50],
-];
+const cases: readonly [string, { health: HealthState; result: ProbeResult | null; tempo: Tempo }, number][] =
+  [
+    ['a server never asked is asked at once', { health: up, result: null, tempo: 'calm' }, 0],
+    [
+      'a lost session is followed by a question at once',
+      { health: { kind: 'up', fails: 1 }, result: fail('L4LOST'), tempo: 'calm' },
+      0,
+    ],
+    ['all is well: interval', { health: up, result: pass(), tempo: 'calm' }, 1000],
+    [
+      'a server with a failure below fall: fast',
+      { health: { kind: 'up', fails: 1 }, result: fail('L7TOUT'), tempo: 'calm' },
+      50,
+    ],
+    ['a busy server: fast', { health: up, result: fail('L7BUSY'), tempo: 'calm' }, 50],
+    ['a dead server of a healthy backend: interval', { health: down(), result: fail(), tempo: 'calm' }, 1000],
+    [
+      'a dead server that begins to answer: fast',
+      { health: { kind: 'down', passes: 1, since: 0, lastError: 'L4CON' }, result: pass(), tempo: 'calm' },
+      50,
+    ],
+    ['doubt in the backend: fast', { health: up, result: passReplica(), tempo: 'doubt' }, 50],
+    [
+      'no primary, a replica that may be next: promotion',
+      { health: up, result: passReplica(), tempo: 'vacant' },
+      10,
+    ],
+    ['no primary, a dead server: fast', { health: down(), result: fail(), tempo: 'vacant' }, 50],
+  ];
 
 for (const [name, state, expected] of cases) {
   test(`schedule: ${name}`, () => assert.equal(nextDelayMs(state, policy, middle), expected));
@@ -27,7 +44,10 @@ for (const [name, state, expected] of cases) {
 
 test('schedule: calm probes are spread by 10 % either way and no more', () => {
   const state = { health: up, result: pass(), tempo: 'calm' as const };
-  assert.equal(nextDelayMs(state, policy, () => 0), 900);
+  assert.equal(
+    nextDelayMs(state, policy, () => 0),
+    900,
+  );
   assert.ok(nextDelayMs(state, policy, () => 0.999999) < 1100);
 });
 

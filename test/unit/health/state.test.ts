@@ -14,7 +14,12 @@ const scenarios: readonly {
   results: readonly ProbeResult[];
   kinds: readonly HealthState['kind'][];
 }[] = [
-  { name: 'a new server is up at its first pass with rise 1', policy: { rise: 1, fall: 2 }, results: [P], kinds: ['up'] },
+  {
+    name: 'a new server is up at its first pass with rise 1',
+    policy: { rise: 1, fall: 2 },
+    results: [P],
+    kinds: ['up'],
+  },
   {
     name: 'a new server that fails is unknown until fall is reached',
     policy: { rise: 1, fall: 2 },

@@ -19,7 +19,11 @@ test('metrics: time without a primary is counted from the start, across changes 
   const clock = new FakeClock();
   const metrics = createMetrics(build);
   let view: BackendView = backend([server('pg1', pass())]);
-  const gauges = createGauges(metrics, { views: () => [view], frontends: () => [], sessionsOf: () => 0 }, clock);
+  const gauges = createGauges(
+    metrics,
+    { views: () => [view], frontends: () => [], sessionsOf: () => 0 },
+    clock,
+  );
   const become = (primary: string | null): void => {
     const before = view;
     view = { ...view, primary };
@@ -58,7 +62,10 @@ test('metrics: each probe result is counted once, failures by code', async () =>
   const [pg1, pg2] = first.servers;
   assert.ok(pg1 && pg2);
   observe({ before: first, after: backend([server('pg1', fail('L7TOUT')), pg2]), at: 0 });
-  assert.equal(await value(metrics, 'server_check_failures_total{backend="app",server="pg1",code="L7TOUT"}'), 2);
+  assert.equal(
+    await value(metrics, 'server_check_failures_total{backend="app",server="pg1",code="L7TOUT"}'),
+    2,
+  );
   assert.equal(await value(metrics, 'server_check_seconds_count{backend="app",server="pg2"}'), 1);
 });
 

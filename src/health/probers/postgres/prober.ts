@@ -2,8 +2,8 @@
 // beside it, which takes its place. An open session alone would not show a hung postmaster.
 // Not the schedule and not health: the monitor calls it. Owns its sessions and its one timer.
 
+import { type Address } from '../../../core/address.ts';
 import { type CheckConfig } from '../../../config/schema.ts';
-import { type HostPort } from '../../../config/units.ts';
 import { type Clock, type MonotonicMs, type Timer } from '../../../core/clock.ts';
 import { type ProbeAnswer, type Prober, type ProberFactory } from '../../prober.ts';
 import { failure, timeoutFailure, type Failure } from './failures.ts';
@@ -12,7 +12,7 @@ import { Session } from './session.ts';
 import { judge, type Part } from './verdict.ts';
 
 export interface PostgresProberOptions {
-  readonly address: HostPort;
+  readonly address: Address;
   readonly check: CheckConfig;
   readonly clock: Clock;
 }

@@ -4,8 +4,8 @@
 import { randomBytes } from 'node:crypto';
 import { type Socket } from 'node:net';
 import { serialize } from 'pg-protocol';
+import { type Address } from '../../../core/address.ts';
 import { type CheckConfig } from '../../../config/schema.ts';
-import { type HostPort } from '../../../config/units.ts';
 import { type Clock } from '../../../core/clock.ts';
 import { Framer } from '../../../protocol/framer.ts';
 import { decodeServerMessage, type ServerMessage } from '../../../protocol/postgres/frames.ts';
@@ -17,7 +17,7 @@ import { openTransport } from './transport.ts';
 const GOODBYE_MAX_MS = 1000;
 
 export interface SessionOptions {
-  readonly address: HostPort;
+  readonly address: Address;
   readonly check: CheckConfig;
   readonly clock: Clock;
 }

@@ -6,8 +6,8 @@ import { readFileSync } from 'node:fs';
 import { connect, isIP, type Socket } from 'node:net';
 import { checkServerIdentity, connect as connectTls, type ConnectionOptions } from 'node:tls';
 import { serialize } from 'pg-protocol';
+import { type Address } from '../../../core/address.ts';
 import { type TlsConfig } from '../../../config/schema.ts';
-import { type HostPort } from '../../../config/units.ts';
 import { describeError } from '../../../core/errors.ts';
 import { failure, socketFailure, type Failure, type Phase } from './failures.ts';
 
@@ -25,7 +25,7 @@ export interface TransportHandlers {
 }
 
 /** Returns the raw socket, for the caller to destroy if it gives up before `ready` or `failed`. */
-export function openTransport(address: HostPort, tls: TlsConfig, handlers: TransportHandlers): Socket {
+export function openTransport(address: Address, tls: TlsConfig, handlers: TransportHandlers): Socket {
   let phase: Phase = isIP(address.host) === 0 ? 'resolving' : 'connecting';
   const enter = (next: Phase): void => {
     phase = next;
@@ -81,7 +81,7 @@ export function openTransport(address: HostPort, tls: TlsConfig, handlers: Trans
   return socket;
 }
 
-function handshake(socket: Socket, address: HostPort, tls: TlsConfig, handlers: TransportHandlers): void {
+function handshake(socket: Socket, address: Address, tls: TlsConfig, handlers: TransportHandlers): void {
   let options: ConnectionOptions;
   try {
     options = tlsOptions(address, tls);
@@ -108,7 +108,7 @@ function handshake(socket: Socket, address: HostPort, tls: TlsConfig, handlers: 
 }
 
 /** The file is read at every connection, so that a renewed authority needs no reload. Throws what reading throws. */
-function tlsOptions(address: HostPort, tls: TlsConfig): ConnectionOptions {
+function tlsOptions(address: Address, tls: TlsConfig): ConnectionOptions {
   const name = tls.serverName ?? address.host;
   const verify = tls.mode === 'verify-ca' || tls.mode === 'verify-full';
   return {

@@ -20,7 +20,7 @@ export function endWithin(socket: Socket, boundMs: number, clock: Clock): void {
  * RST at once, whatever waits to be written: what a server hasn't been sent yet, or hasn't acknowledged, never reaches
  * it. What its kernel holds already, it may still read (Linux keeps it), but nobody hears the answer.
  *
- * `resetAndDestroy` alone waits for pending writes, which a frozen peer never takes; the `destroy` makes it immediate.
+ * `resetAndDestroy` alone may wait for pending writes, which a frozen peer never takes; `destroy` makes it immediate.
  * While a FIN is under way libuv refuses the reset (EINVAL) and Node then never closes the socket: closed plainly then.
  */
 export function resetNow(socket: Socket): void {

@@ -2,10 +2,11 @@
 // Every decision is session.ts's; what is shared with other clients (hold, routing, counts) is the host's.
 
 import { type Socket } from 'node:net';
+import { type Address } from '../../../core/address.ts';
 import { type Clock, type MonotonicMs, type Timer } from '../../../core/clock.ts';
 import { invariant } from '../../../core/errors.ts';
 import { observeBackendKey, startBackendKey } from '../../../protocol/postgres/backend-key.ts';
-import { type Address, type BackendView } from '../../../topology/model.ts';
+import { type BackendView } from '../../../topology/model.ts';
 import { CANCEL_TIMEOUT_MS, HALF_CLOSED_MAX_MS, LINGER_MS } from '../../bounds.ts';
 import { type CloseReason, type HoldOutcome, type ProxyObserver, type RejectReason } from '../../events.ts';
 import { cancelKey, type JoinedSession, type SessionRegistry } from '../../registry.ts';

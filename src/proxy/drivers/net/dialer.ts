@@ -2,10 +2,10 @@
 // Doesn't choose the server and doesn't try again. Called by connection.ts and cancel.ts.
 
 import { connect, type Socket } from 'node:net';
+import { type Address } from '../../../core/address.ts';
 import { type Clock } from '../../../core/clock.ts';
 import { describeError } from '../../../core/errors.ts';
 import { truncate } from '../../../core/limits.ts';
-import { type Address } from '../../../topology/model.ts';
 import { KEEPALIVE_DELAY_MS } from '../../bounds.ts';
 import { type ConnectError } from '../../events.ts';
 

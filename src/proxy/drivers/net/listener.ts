@@ -2,9 +2,9 @@
 // Called by frontend.ts.
 
 import { createServer, type Socket } from 'node:net';
+import { type Address, formatAddress } from '../../../core/address.ts';
 import { type Clock } from '../../../core/clock.ts';
 import { describeError, PointsmanError } from '../../../core/errors.ts';
-import { formatAddress, type Address } from '../../../topology/model.ts';
 import { ACCEPT_ERROR_INTERVAL_MS, KEEPALIVE_DELAY_MS } from '../../bounds.ts';
 import { createThrottle } from '../../throttle.ts';
 

@@ -1,0 +1,12 @@
+// A TCP address and how it is written. Not a resolver: a host may be a name.
+// Used wherever something listens or is connected to.
+
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** `host:port`, with IPv6 in brackets. */
+export function formatAddress({ host, port }: Address): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
