@@ -48,12 +48,7 @@ describe('kill -9 of the primary (PostgreSQL 18)', () => {
 
   test('kill: only the connections on the dying primary break, nobody is refused, nothing is lost', () => {
     assertNobodyElseSuffered(outcome);
-    const arrivedBefore = outcome.newcomerErrors.filter(error => !/terminat|ECONNRESET|closed/i.test(error));
-    assert.deepEqual(arrivedBefore, [], 'a newcomer that connects during the outage waits and is served');
-    assert.ok(
-      outcome.newcomerErrors.length <= 2,
-      `${outcome.newcomerErrors.length} were amid their question on pg1`,
-    );
+    assert.deepEqual(outcome.newcomerErrors, [], 'who connects during the outage waits and is served');
     assert.ok(outcome.newcomersServed > 20);
   });
 

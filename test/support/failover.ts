@@ -28,6 +28,7 @@ export interface FailoverOutcome {
   /** Statements through the primary port that a server answered with 25006. */
   readonly readOnlyAnswers: number;
   readonly newcomersServed: number;
+  /** Of newcomers who came after the fault was done: they should only have to wait. */
   readonly newcomerErrors: readonly string[];
   readonly lost: number;
   readonly incident: IncidentJson;
@@ -47,6 +48,7 @@ export async function performFailover(pair: Pair, plan: FailoverPlan): Promise<F
   const faultAt = performance.now();
   if (plan.how === 'kill') await pg1.kill();
   else pg1.freeze();
+  const faultDoneAt = performance.now();
   if (plan.afterDetection) {
     await until(
       'Pointsman to give up pg1',
@@ -89,7 +91,7 @@ export async function performFailover(pair: Pair, plan: FailoverPlan): Promise<F
     refusedConnections: count(({ during }) => during === 'connect'),
     readOnlyAnswers: count(({ code }) => code === '25006'),
     newcomersServed: newcomers.served,
-    newcomerErrors: newcomers.errors,
+    newcomerErrors: newcomers.errors.filter(({ cameAt }) => cameAt > faultDoneAt).map(({ error }) => error),
     lost: lost.length,
     incident,
   };

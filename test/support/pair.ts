@@ -97,7 +97,7 @@ export function startWriters(target: WriterTarget, count: number): readonly Ledg
 /** A new application process every few milliseconds: connects, asks one question, leaves. Errors are kept. */
 export class Newcomers {
   served = 0;
-  readonly errors: string[] = [];
+  readonly errors: { readonly cameAt: number; readonly error: string }[] = [];
   /** The server-side port and recovery state each newcomer saw last, for "who did they reach?". */
   readonly reached = new Set<string>();
   readonly #target: WriterTarget;
@@ -125,6 +125,7 @@ export class Newcomers {
   }
 
   async #visit(): Promise<void> {
+    const cameAt = performance.now();
     const client = new Client(this.#target);
     // cut between the answer and the goodbye; the query's own promise tells of anything earlier
     client.on('error', () => undefined);
@@ -136,7 +137,7 @@ export class Newcomers {
       this.reached.add(`${rows[0]?.port} ${rows[0]?.recovery ? 'replica' : 'primary'}`);
       this.served += 1;
     } catch (thrown) {
-      this.errors.push(String(thrown));
+      this.errors.push({ cameAt, error: String(thrown) });
     } finally {
       await client.end().catch(() => undefined); // it is being thrown away either way
     }
