@@ -1,8 +1,8 @@
 // What a change of the topology does to clients, in the order that safety rule 3 demands.
-// Decides by the new view alone, not by what changed in it: said twice it does nothing more.
+// Said twice it does nothing more.
 // Called by proxy.ts for every published change, synchronously.
 
-import { type BackendView } from '../topology/model.ts';
+import { type BackendChange } from '../topology/model.ts';
 import { type CloseReason } from './events.ts';
 import { type SessionRegistry } from './registry.ts';
 
@@ -17,10 +17,11 @@ export type ReportClosed = (backend: string, server: string, reason: CloseReason
 
 /**
  * First every session that must not go on is closed, of all frontends; then dials are checked; only then is anybody
- * released. `frontends` are those of this backend.
+ * released. `frontends` are those of this backend. To a server that was the primary until now every session is closed,
+ * whatever route it came by: an old primary that goes on writing must not be written to through an `any` port either.
  */
-export function applyView(
-  view: BackendView,
+export function applyChange(
+  { before, after: view }: Pick<BackendChange, 'before' | 'after'>,
   registry: SessionRegistry,
   frontends: readonly ChangeListener[],
   report: ReportClosed,
@@ -30,9 +31,13 @@ export function applyView(
   };
   for (const { name, health } of view.servers) {
     if (health.kind === 'down') close(name, 'server-down', registry.closeAll(view.name, name, 'server-down'));
-    if (name !== view.primary)
+    if (name === view.primary) {
+      close(name, 'promotion', registry.closeAll(view.name, name, 'promotion', ['replica']));
+    } else if (name === before.primary) {
+      close(name, 'demotion', registry.closeAll(view.name, name, 'demotion'));
+    } else {
       close(name, 'demotion', registry.closeAll(view.name, name, 'demotion', ['primary']));
-    else close(name, 'promotion', registry.closeAll(view.name, name, 'promotion', ['replica']));
+    }
   }
   for (const frontend of frontends) frontend.snapshotChanged();
   for (const frontend of frontends) frontend.release();

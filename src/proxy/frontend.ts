@@ -228,7 +228,7 @@ export class Frontend implements ChangeListener {
   }
 
   #refusal(reason: RejectReason): Uint8Array {
-    const { name, config, clock, view } = this.#deps;
+    const { name, config, clock } = this.#deps;
     return refusal(reason, {
       frontend: name,
       backend: config.backend,
@@ -236,7 +236,6 @@ export class Frontend implements ChangeListener {
       maxConnections: config.maxConnections,
       holdMax: config.holdMax,
       vacantMs: this.#vacantSince === null ? null : clock.now() - this.#vacantSince,
-      why: view().reasons,
     });
   }
 

@@ -7,7 +7,7 @@ import { type Random } from '../core/random.ts';
 import { type Topic } from '../core/topic.ts';
 import { type BackendChange, type BackendView } from '../topology/model.ts';
 import { type FrontendGauge, type ProxyObserver } from './events.ts';
-import { applyView } from './failover.ts';
+import { applyChange } from './failover.ts';
 import { Frontend } from './frontend.ts';
 import { SessionRegistry } from './registry.ts';
 
@@ -45,11 +45,11 @@ export function createProxy({ config, topology, clock, random, observer }: Proxy
     return { backend: frontendConfig.backend, frontend };
   });
   const all = frontends.map(({ frontend }) => frontend);
-  const unsubscribe = topology.changes.subscribe(({ after }) => {
+  const unsubscribe = topology.changes.subscribe(change => {
     const affected = frontends
-      .filter(({ backend }) => backend === after.name)
+      .filter(({ backend }) => backend === change.after.name)
       .map(({ frontend }) => frontend);
-    applyView(after, registry, affected, (...closed) => observer.sessionsClosed(...closed));
+    applyChange(change, registry, affected, (...closed) => observer.sessionsClosed(...closed));
   });
 
   async function close(): Promise<void> {

@@ -13,8 +13,6 @@ export interface RefusalFacts {
   readonly holdMax: number;
   /** For how long there has been no server for this frontend; null while there is one. */
   readonly vacantMs: number | null;
-  /** Why the backend's primary is what it is. */
-  readonly why: readonly string[];
 }
 
 /**
@@ -56,10 +54,10 @@ function sentence(reason: RejectReason, facts: RefusalFacts): string {
   }
 }
 
-function vacancy({ backend, route, vacantMs, why }: RefusalFacts): string {
+/** Not why: the reasons name servers and errors, and whoever can reach the port reads this without a password. */
+function vacancy({ backend, route, vacantMs }: RefusalFacts): string {
   const since = vacantMs === null ? '' : ` for ${duration(vacantMs)}`;
-  const because = route === 'primary' && why.length > 0 ? `; ${why.join('; ')}` : '';
-  return `no ${wanted(route)} in backend ${backend}${since}${because}`;
+  return `no ${wanted(route)} in backend ${backend}${since}`;
 }
 
 function wanted(route: Route): string {

@@ -92,7 +92,7 @@ test('failover: a dial that succeeds after the demotion joins nobody to the old 
   assert.equal(client.error, null);
 });
 
-test('failover: a mark-down closes sessions of every route, a promotion only those that came for a replica', async t => {
+test('failover: a mark-down and a demotion close sessions of every route, a promotion those that came for a replica', async t => {
   const stage = await openStage(t, {
     frontends: {
       reads: { route: 'replica' },
@@ -106,8 +106,11 @@ test('failover: a mark-down closes sessions of every route, a promotion only tho
   await join(stage, 1, 'any');
   assert.deepEqual([stage.proxy.sessionsOf('app', 'pg1'), stage.proxy.sessionsOf('app', 'pg2')], [1, 2]);
   stage.topology.set(pg2Leads, 'pg2');
-  assert.deepEqual([stage.proxy.sessionsOf('app', 'pg1'), stage.proxy.sessionsOf('app', 'pg2')], [1, 1]);
+  assert.deepEqual([stage.proxy.sessionsOf('app', 'pg1'), stage.proxy.sessionsOf('app', 'pg2')], [0, 1]);
+  assert.equal(stage.diary.count('sessionsClosed pg1 demotion 1'), 1);
   assert.equal(stage.diary.count('sessionsClosed pg2 promotion 1'), 1);
+  await join(stage, 1, 'mixed');
+  await until(() => stage.proxy.sessionsOf('app', 'pg1') === 1, 'a reader at the new replica');
   stage.topology.set({ pg1: fail(), pg2: pass() }, 'pg2');
   assert.deepEqual([stage.proxy.sessionsOf('app', 'pg1'), stage.proxy.sessionsOf('app', 'pg2')], [0, 1]);
   assert.equal(stage.diary.count('sessionsClosed pg1 server-down 1'), 1);

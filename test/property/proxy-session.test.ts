@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { type Route } from '../../src/config/schema.ts';
-import { applyView, type ChangeListener } from '../../src/proxy/failover.ts';
+import { applyChange, type ChangeListener } from '../../src/proxy/failover.ts';
 import { HoldQueue } from '../../src/proxy/hold.ts';
 import { SessionRegistry, type JoinedSession } from '../../src/proxy/registry.ts';
 import { decide, hasServer, type RoutePolicy } from '../../src/proxy/router.ts';
@@ -177,8 +177,17 @@ class World implements ChangeListener {
       return server(server_, result, doubtful ? up : undefined);
     });
     const epoch = this.view.epoch + (name === this.view.primary ? 0 : 1);
+    const before = this.view;
     this.view = backend(servers, { primary: name, epoch });
-    applyView(this.view, this.registry, [this], () => undefined);
+    const onOldPrimary = this.clients.filter(({ joined }) => joined?.server === before.primary);
+    applyChange({ before, after: this.view }, this.registry, [this], () => undefined);
+    if (before.primary !== name) {
+      const left = onOldPrimary.filter(({ joined }) => joined?.server === before.primary);
+      assert.ok(
+        before.primary === null || left.length === 0,
+        'rule 3: every session to the old primary is closed',
+      );
+    }
     for (const { joined } of this.clients) {
       if (joined === null) continue;
       const health = this.view.servers.find(({ name: of }) => of === joined.server)?.health.kind;

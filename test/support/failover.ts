@@ -1,9 +1,10 @@
 // One failover of a running pair, measured from outside: writers and newcomers at work, the primary killed or frozen,
 // the standby promoted, and what everybody saw. The failover tests assert on the outcome; bench/failover reports it.
 
-import { type WriterError } from '../../src/cli/demo/ledger-writer.ts';
+import { type Address } from '../../src/core/address.ts';
+import { type LedgerWriter, type WriterError } from '../../src/cli/demo/ledger-writer.ts';
 import { type IncidentJson } from './pointsman.ts';
-import { Newcomers, startWriters, whenWritable, type Pair } from './pair.ts';
+import { Newcomers, startWriters, whenWritable, type Pair, type Servers } from './pair.ts';
 import { sleep, until } from './wait.ts';
 
 export interface FailoverPlan {
@@ -12,14 +13,19 @@ export interface FailoverPlan {
   /** Writing before the fault, and from the fault to the promotion. */
   readonly warmUpMs: number;
   readonly promoteAfterMs: number;
-  /** Promote only once Pointsman has lost the primary: a freeze is noticed later than a kill. */
+  /**
+   * Promote only once the proxy has ended every writer's session to the primary, or after 5 s: a freeze is noticed
+   * later than a kill, and no proxy is to gain or lose by that in its overhead.
+   */
   readonly afterDetection: boolean;
 }
 
-export interface FailoverOutcome {
-  /** From the fault to the first bad sign on record, and to the primary being given up. */
-  readonly noticedMs: number;
-  readonly givenUpMs: number;
+/** What can be seen from outside, whatever proxy it is. */
+export interface FailoverFigures {
+  /** Milliseconds since the epoch. */
+  readonly faultAtWall: number;
+  /** From the fault to the last writer's session broken; `null` if one never broke. */
+  readonly sessionsEndedMs: number | null;
   /** From the moment the promoted node takes writes to the first acknowledged write through the proxy. */
   readonly overheadMs: number;
   readonly acknowledged: number;
@@ -31,30 +37,65 @@ export interface FailoverOutcome {
   /** Of newcomers who came after the fault was done: they should only have to wait. */
   readonly newcomerErrors: readonly string[];
   readonly lost: number;
+}
+
+/** With what Pointsman itself put on record. */
+export interface FailoverOutcome extends FailoverFigures {
+  /** From the fault to the first bad sign on record, and to the primary being given up. */
+  readonly noticedMs: number;
+  readonly givenUpMs: number;
   readonly incident: IncidentJson;
 }
 
 const SETTLE_MS = 500;
+const DETECTION_MAX_MS = 5000;
 
 export async function performFailover(pair: Pair, plan: FailoverPlan): Promise<FailoverOutcome> {
-  const { pg1, pg2, pointsman, target } = pair;
-  const writers = startWriters(target(), plan.writers);
-  await until('every writer to write', () => writers.every(writer => writer.acknowledged.length > 5));
-  const newcomers = new Newcomers(target());
-  await sleep(plan.warmUpMs);
+  const figures = await measureFailover(pair, pair.port, plan);
+  const incident = await until('the incident to be closed', async () =>
+    (await pair.pointsman.incidents()).find(({ outcome }) => outcome === 'failover'),
+  );
+  const noticedMs = Date.parse(incident.started_at) - figures.faultAtWall;
+  return { ...figures, noticedMs, givenUpMs: noticedMs + incident.detected_ms, incident };
+}
 
-  const writable = whenWritable(pg2, target());
-  const faultWall = Date.now();
+/** The failover itself, seen through whatever proxy listens on `port`. */
+export async function measureFailover(
+  servers: Servers,
+  port: Address,
+  plan: FailoverPlan,
+): Promise<FailoverFigures> {
+  const target = servers.target(port);
+  const writers = startWriters(target, plan.writers);
+  let newcomers: Newcomers | undefined;
+  try {
+    await until('every writer to write', () => writers.every(writer => writer.acknowledged.length > 5));
+    newcomers = new Newcomers(target);
+    await sleep(plan.warmUpMs);
+    return await failOver(servers, writers, newcomers, plan);
+  } catch (thrown) {
+    // Not waited for: a connection that hangs ends only with the proxy, whose owner ends it next.
+    void newcomers?.stop();
+    for (const writer of writers) void writer.stop();
+    throw thrown;
+  }
+}
+
+async function failOver(
+  { pg1, pg2, target }: Servers,
+  writers: readonly LedgerWriter[],
+  newcomers: Newcomers,
+  plan: FailoverPlan,
+): Promise<FailoverFigures> {
+  const writable = whenWritable(pg2, target({ host: '127.0.0.1', port: pg2.port }));
+  writable.catch(() => undefined); // awaited below; until then a failure of another step is the one to report
+  const faultAtWall = Date.now();
   const faultAt = performance.now();
   if (plan.how === 'kill') await pg1.kill();
   else pg1.freeze();
   const faultDoneAt = performance.now();
-  if (plan.afterDetection) {
-    await until(
-      'Pointsman to give up pg1',
-      async () => (await pointsman.state()).backends[0]?.primary === null,
-    );
-  } else await sleep(plan.promoteAfterMs);
+  if (plan.afterDetection) await sessionsEnded(writers, faultAt);
+  else await sleep(plan.promoteAfterMs);
   await pg2.promote();
   const writableAt = await writable;
   const firstAck = await until('a write after the failover', () =>
@@ -71,9 +112,6 @@ export async function performFailover(pair: Pair, plan: FailoverPlan): Promise<F
   await newcomers.stop();
   await Promise.all(writers.map(writer => writer.stop()));
 
-  const incident = await until('the incident to be closed', async () =>
-    (await pointsman.incidents()).find(({ outcome }) => outcome === 'failover'),
-  );
   const rows = await pg2.query('SELECT writer, seq::int AS seq FROM ledger');
   const present = new Set(rows.map(row => `${String(row['writer'])}/${String(row['seq'])}`));
   const lost = writers.flatMap((w, index) =>
@@ -81,10 +119,10 @@ export async function performFailover(pair: Pair, plan: FailoverPlan): Promise<F
   );
   const errors = writers.flatMap(writer => writer.errors);
   const count = (test: (error: WriterError) => boolean): number => errors.filter(test).length;
-  const noticedMs = Date.parse(incident.started_at) - faultWall;
+  const endedAt = lastSessionEnd(writers, faultAt);
   return {
-    noticedMs,
-    givenUpMs: noticedMs + incident.detected_ms,
+    faultAtWall,
+    sessionsEndedMs: endedAt === null ? null : endedAt - faultAt,
     overheadMs: firstAck - writableAt,
     acknowledged: writers.reduce((sum, writer) => sum + writer.acknowledged.length, 0),
     brokenConnections: count(({ during }) => during === 'write'),
@@ -93,8 +131,19 @@ export async function performFailover(pair: Pair, plan: FailoverPlan): Promise<F
     newcomersServed: newcomers.served,
     newcomerErrors: newcomers.errors.filter(({ cameAt }) => cameAt > faultDoneAt).map(({ error }) => error),
     lost: lost.length,
-    incident,
   };
+}
+
+/** When the last of the writers lost the session it had at the fault; `null` while one still has it. */
+function lastSessionEnd(writers: readonly LedgerWriter[], faultAt: number): number | null {
+  const ends = writers.map(({ errors }) => errors.find(({ at }) => at >= faultAt)?.at ?? Infinity);
+  const last = Math.max(...ends);
+  return last === Infinity ? null : last;
+}
+
+async function sessionsEnded(writers: readonly LedgerWriter[], faultAt: number): Promise<void> {
+  const ended = (): boolean => lastSessionEnd(writers, faultAt) !== null;
+  while (!ended() && performance.now() - faultAt < DETECTION_MAX_MS) await sleep(10);
 }
 
 /** An acknowledgement that can only be the new primary's: the node was seen writable at most one question (5 ms) late. */

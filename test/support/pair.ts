@@ -1,4 +1,5 @@
-// A primary and its streaming standby, with Pointsman in front: the stage of the failover tests and of bench/failover.
+// A primary and its streaming standby, with or without Pointsman in front: the stage of the failover tests and of
+// bench/failover.
 
 import { Client } from 'pg';
 import { type Address } from '../../src/core/address.ts';
@@ -11,21 +12,28 @@ import { sleep, until } from './wait.ts';
 
 const PASSWORD = 'secret of the pair';
 
-export interface Pair {
+/** The servers alone: whatever stands in front of them is started and ended by somebody else, before `dispose`. */
+export interface Servers {
   readonly pg1: PostgresNode;
   readonly pg2: PostgresNode;
-  readonly pointsman: PointsmanProcess;
-  readonly port: Address;
-  /** How an application connects: through the primary port, or straight to a node. */
-  target(through?: Address): WriterTarget;
+  readonly password: string;
+  /** How an application connects: through a proxy's port, or straight to a node. */
+  target(through: Address): WriterTarget;
   dispose(): Promise<void>;
 }
 
-/** pg1 primary, pg2 synchronous standby, an empty ledger, Pointsman with the frontends app-rw and app-ro. */
-export async function startPair(
+export interface Pair extends Servers {
+  readonly pointsman: PointsmanProcess;
+  readonly port: Address;
+  /** Through the primary port, unless told another. */
+  target(through?: Address): WriterTarget;
+}
+
+/** pg1 primary, pg2 synchronous standby, an empty ledger. */
+export async function startServers(
   binaries: PostgresBinaries,
-  options: { settings?: Record<string, string>; check?: object; synchronous?: boolean } = {},
-): Promise<Pair> {
+  options: { settings?: Record<string, string>; synchronous?: boolean } = {},
+): Promise<Servers> {
   const owned: (() => Promise<unknown>)[] = [];
   const dispose = async (): Promise<void> => {
     for (const end of owned.splice(0).reverse()) await end();
@@ -47,40 +55,73 @@ export async function startPair(
       await pg1.query(`ALTER SYSTEM SET synchronous_standby_names = 'pg2'`);
       await pg1.query('SELECT pg_reload_conf()');
     }
-    const pointsman = await runPointsman({
-      frontends: {
-        'app-rw': { bind: '127.0.0.1:0', backend: 'app' },
-        'app-ro': { bind: '127.0.0.1:0', backend: 'app', route: 'replica-or-primary' },
-      },
-      backends: {
-        app: {
-          protocol: 'postgres',
-          check: { user: 'postgres', password: PASSWORD, ...options.check },
-          servers: { pg1: `127.0.0.1:${pg1.port}`, pg2: `127.0.0.1:${pg2.port}` },
-        },
-      },
-    });
-    owned.push(() => pointsman.stop());
-    await until('pg1 to be primary and pg2 to stream', async () => {
-      const [backend] = (await pointsman.state()).backends;
-      return backend?.primary === 'pg1' && backend.servers[1]?.replicating === true;
-    });
-    const port = pointsman.frontend('app-rw');
     return {
       pg1,
       pg2,
-      pointsman,
-      port,
-      target: (through = port) => ({
-        ...through,
-        user: 'postgres',
-        password: PASSWORD,
-        database: 'postgres',
-      }),
+      password: PASSWORD,
+      target: through => ({ ...through, user: 'postgres', password: PASSWORD, database: 'postgres' }),
       dispose,
     };
   } catch (thrown) {
     await dispose();
+    throw thrown;
+  }
+}
+
+/** Pointsman in front of the servers, with the frontends app-rw and app-ro; resolves when it knows both roles. */
+export async function startPointsman(
+  { pg1, pg2, password }: Servers,
+  check: object = {},
+): Promise<PointsmanProcess> {
+  const pointsman = await runPointsman({
+    frontends: {
+      'app-rw': { bind: '127.0.0.1:0', backend: 'app' },
+      'app-ro': { bind: '127.0.0.1:0', backend: 'app', route: 'replica-or-primary' },
+    },
+    backends: {
+      app: {
+        protocol: 'postgres',
+        check: { user: 'postgres', password, ...check },
+        servers: { pg1: `127.0.0.1:${pg1.port}`, pg2: `127.0.0.1:${pg2.port}` },
+      },
+    },
+  });
+  try {
+    await until('pg1 to be primary and pg2 to stream', async () => {
+      const [backend] = (await pointsman.state()).backends;
+      return backend?.primary === 'pg1' && backend.servers[1]?.replicating === true;
+    });
+    return pointsman;
+  } catch (thrown) {
+    await pointsman.stop();
+    throw thrown;
+  }
+}
+
+/** The servers with Pointsman in front. */
+export async function startPair(
+  binaries: PostgresBinaries,
+  options: { settings?: Record<string, string>; check?: object; synchronous?: boolean } = {},
+): Promise<Pair> {
+  const servers = await startServers(binaries, options);
+  try {
+    const pointsman = await startPointsman(servers, options.check);
+    const port = pointsman.frontend('app-rw');
+    return {
+      ...servers,
+      pointsman,
+      port,
+      target: (through = port) => servers.target(through),
+      async dispose() {
+        try {
+          await pointsman.stop();
+        } finally {
+          await servers.dispose();
+        }
+      },
+    };
+  } catch (thrown) {
+    await servers.dispose();
     throw thrown;
   }
 }

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Route } from '../../../src/config/schema.ts';
 import { cancelTargets } from '../../../src/proxy/cancel.ts';
-import { applyView } from '../../../src/proxy/failover.ts';
+import { applyChange } from '../../../src/proxy/failover.ts';
 import { cancelKey, SessionRegistry, type JoinedSession } from '../../../src/proxy/registry.ts';
 import { backend, down, fail, pass, passReplica, server } from '../../support/views.ts';
 
@@ -56,7 +56,7 @@ test('registry: sessions and dials are counted by server', () => {
   assert.throws(() => registry.dialEnded('app', 'pg1'), { code: 'INTERNAL' });
 });
 
-test('registry: a demotion closes the writers of the old primary, in all frontends, before anybody is released', () => {
+test('registry: a demotion closes every session of the old primary, in all frontends, before anybody is released', () => {
   const { registry, log, join } = fixture();
   join('pg1');
   join('pg1', 'primary', 'other');
@@ -68,13 +68,19 @@ test('registry: a demotion closes the writers of the old primary, in all fronten
     release: () => void log.push(`${name} releases`),
   });
   const view = backend([server('pg1', passReplica()), server('pg2', pass())], { primary: 'pg2', epoch: 3 });
-  const apply = (): void =>
-    applyView(view, registry, [frontend('a'), frontend('b')], (...closed) => void log.push(closed.join(' ')));
-  apply();
+  const apply = (before: string): void =>
+    applyChange(
+      { before: { ...view, primary: before }, after: view },
+      registry,
+      [frontend('a'), frontend('b')],
+      (...closed) => void log.push(closed.join(' ')),
+    );
+  apply('pg1');
   assert.deepEqual(log, [
     'primary@pg1 demotion',
     'primary@pg1 demotion',
-    'app pg1 demotion 2',
+    'any@pg1 demotion',
+    'app pg1 demotion 3',
     'replica@pg2 promotion',
     'app pg2 promotion 1',
     'a checks dials',
@@ -83,7 +89,7 @@ test('registry: a demotion closes the writers of the old primary, in all fronten
     'b releases',
   ]);
   log.length = 0;
-  apply();
+  apply('pg2');
   assert.deepEqual(log, ['a checks dials', 'b checks dials', 'a releases', 'b releases']);
 });
 
@@ -91,7 +97,7 @@ test('registry: a mark-down closes the sessions of every route', () => {
   const { registry, log, join } = fixture();
   for (const route of ['primary', 'replica', 'replica-or-primary', 'any'] as const) join('pg1', route);
   const view = backend([server('pg1', fail(), down()), server('pg2', passReplica())], { epoch: 2 });
-  applyView(view, registry, [], (...closed) => void log.push(closed.join(' ')));
+  applyChange({ before: view, after: view }, registry, [], (...closed) => void log.push(closed.join(' ')));
   assert.equal(log.length, 5);
   assert.equal(log.at(-1), 'app pg1 server-down 4');
 });
@@ -100,7 +106,7 @@ test('registry: a doubt about the primary closes nothing', () => {
   const { registry, log, join } = fixture();
   join('pg1');
   const view = backend([server('pg1', fail('L7TOUT'), { kind: 'up', fails: 1 })], { primary: 'pg1' });
-  applyView(view, registry, [], (...closed) => void log.push(closed.join(' ')));
+  applyChange({ before: view, after: view }, registry, [], (...closed) => void log.push(closed.join(' ')));
   assert.deepEqual(log, []);
 });
 

@@ -1,0 +1,145 @@
+// HAProxy as a contender: Debian's package in the foreground, with the configuration that was found best for this job,
+// and one check agent per server, since HAProxy can't ask PostgreSQL itself. Called by run.ts.
+
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { connect, createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { Worker } from 'node:worker_threads';
+import { until } from '../../test/support/wait.ts';
+import { type Contender } from './contenders.ts';
+
+const PROGRAM = '/usr/sbin/haproxy';
+const STOP_MAX_MS = 5000;
+
+interface CheckedServer {
+  readonly name: string;
+  readonly port: number;
+  readonly agentPort: number;
+}
+
+/** The whole configuration file; RESULTS.md shows it too. Its checks have no timeout of their own: `inter` is that too. */
+export function haproxyConfig(
+  listen: string,
+  statsSocket: string,
+  servers: readonly CheckedServer[],
+): readonly string[] {
+  return [
+    'global',
+    `  stats socket ${statsSocket} mode 600`,
+    'defaults',
+    '  mode tcp',
+    '  timeout connect 500ms',
+    '  timeout client 1h',
+    '  timeout server 1h',
+    '  retries 3',
+    '  option redispatch 1',
+    'listen app',
+    `  bind ${listen}`,
+    '  option httpchk GET /',
+    '  http-check expect status 200',
+    '  default-server inter 100ms fall 2 rise 1 on-marked-down shutdown-sessions',
+    '  default-server observe layer4 error-limit 1 on-error mark-down',
+    ...servers.map(
+      ({ name, port, agentPort }) => `  server ${name} 127.0.0.1:${port} check port ${agentPort}`,
+    ),
+  ];
+}
+
+/** Such as `2.6.12-1+deb12u4`. */
+export function haproxyVersion(): string {
+  if (!existsSync(PROGRAM)) throw new Error(`${PROGRAM} is missing; run: sh scripts/bench-packages.sh`);
+  const { stdout } = spawnSync(PROGRAM, ['-v'], { encoding: 'utf8' });
+  return /version (\S+)/.exec(stdout)?.[1] ?? 'unknown';
+}
+
+export const haproxy: Contender = {
+  name: 'HAProxy',
+  async start(servers) {
+    const owned: (() => Promise<unknown>)[] = [];
+    const stop = async (): Promise<void> => {
+      for (const end of owned.splice(0).reverse()) await end();
+    };
+    try {
+      const directory = mkdtempSync(join(tmpdir(), 'pointsman-haproxy-'));
+      owned.push(async () => rmSync(directory, { recursive: true, force: true }));
+      const checked: CheckedServer[] = [];
+      for (const node of [servers.pg1, servers.pg2]) {
+        const worker = new Worker(new URL('./writable-agent.js', import.meta.url), {
+          workerData: servers.target({ host: '127.0.0.1', port: node.port }),
+        });
+        owned.push(() => worker.terminate());
+        // once() rejects when the thread fails instead of reporting its port
+        const [agentPort] = (await once(worker, 'message')) as [number];
+        checked.push({ name: node.name, port: node.port, agentPort });
+      }
+      const port = { host: '127.0.0.1', port: await freePort() };
+      const statsSocket = join(directory, 'stats');
+      const file = join(directory, 'haproxy.cfg');
+      const config = haproxyConfig(`${port.host}:${port.port}`, statsSocket, checked);
+      writeFileSync(file, `${config.join('\n')}\n`);
+      const child = spawn(PROGRAM, ['-db', '-f', file], { stdio: ['ignore', 'pipe', 'pipe'] });
+      const kill = (): void => void child.kill('SIGKILL');
+      process.once('exit', kill);
+      child.once('exit', () => process.off('exit', kill));
+      owned.push(() => endChild(child));
+      await ready(child, statsSocket);
+      return { port, stop };
+    } catch (thrown) {
+      await stop();
+      throw thrown;
+    }
+  },
+};
+
+/** It takes every server for up until checked: ready is when the standby has been found unfit and the primary fit. */
+async function ready(child: ChildProcess, statsSocket: string): Promise<void> {
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding('utf8').on('data', (chunk: string) => (output = (output + chunk).slice(-4000)));
+  }
+  let failure: string | null = null;
+  child.once('error', error => (failure = error.message));
+  child.once('exit', code => (failure = `it ended with ${code}`));
+  await until('HAProxy to know the primary', async () => {
+    if (failure !== null) throw new Error(`HAProxy does not run: ${failure}\n${output}`);
+    if (!existsSync(statsSocket)) return false;
+    const states = await serverStates(statsSocket);
+    return states.get('pg1') === 'UP L7OK' && states.get('pg2') === 'DOWN L7STS';
+  });
+}
+
+/** Status and newest check of each server. */
+async function serverStates(statsSocket: string): Promise<ReadonlyMap<string, string>> {
+  const socket = connect(statsSocket);
+  socket.write('show stat\n'); // not ended: HAProxy closes after the answer
+  const [header = '', ...rows] = (await text(socket)).trim().split('\n');
+  const columns = header.split(',');
+  const cell = (row: string, column: string): string => row.split(',')[columns.indexOf(column)] ?? '';
+  return new Map(
+    rows.map(row => [cell(row, 'svname'), `${cell(row, 'status')} ${cell(row, 'check_status')}`]),
+  );
+}
+
+async function endChild(child: ChildProcess): Promise<void> {
+  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+  const exited = once(child, 'exit');
+  child.kill('SIGTERM'); // ends at once; SIGUSR1 would wait for its sessions
+  const limit = setTimeout(() => child.kill('SIGKILL'), STOP_MAX_MS);
+  await exited;
+  clearTimeout(limit);
+}
+
+/** A port that nobody listens on now. */
+async function freePort(): Promise<number> {
+  const server = createServer();
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
