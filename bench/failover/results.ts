@@ -66,8 +66,8 @@ function markdown(report: Report, date: string): string {
   return [
     '# Failover: what a proxy adds to the promotion',
     '',
-    `Pointsman and HAProxy side by side, taking turns in one run. Medians (and ranges) of ${rounds} rounds each, every`,
-    `round with new servers, ${writers} writers and a new connection every 20 ms.`,
+    `Pointsman and HAProxy side by side, taking turns in one run. Rounds of each: ${rounds}; medians and ranges. Every`,
+    `round starts new servers, has ${writers} writers and a new connection every 20 ms.`,
     '',
     ...table(measured),
     '',

@@ -74,8 +74,12 @@ export class SessionRegistry {
 
   /** Evicts the sessions to a server, of the given routes only where given; returns how many. */
   closeAll(backend: string, server: string, reason: CloseReason, routes?: readonly Route[]): number {
-    const sessions = this.#backends.get(backend)?.get(server)?.sessions ?? new Set();
-    const doomed = [...sessions].filter(({ route }) => routes === undefined || routes.includes(route));
+    const entry = this.#backends.get(backend)?.get(server);
+    if (entry === undefined || entry.sessions.size === 0) return 0;
+    // Asked at every probe result: a replica with thousands of readers must not be searched for writers each time.
+    const onlyWriters = routes?.every(route => route === 'primary') ?? false;
+    if (onlyWriters && entry.forPrimary === 0) return 0;
+    const doomed = [...entry.sessions].filter(({ route }) => routes === undefined || routes.includes(route));
     for (const session of doomed) session.evict(reason);
     return doomed.length;
   }

@@ -28,6 +28,8 @@ export interface FailoverFigures {
   readonly sessionsEndedMs: number | null;
   /** From the moment the promoted node takes writes to the first acknowledged write through the proxy. */
   readonly overheadMs: number;
+  /** From the same moment to the first answer that a newcomer got; `null` if none did. */
+  readonly newcomerOverheadMs: number | null;
   readonly acknowledged: number;
   readonly brokenConnections: number;
   readonly refusedConnections: number;
@@ -120,10 +122,12 @@ async function failOver(
   const errors = writers.flatMap(writer => writer.errors);
   const count = (test: (error: WriterError) => boolean): number => errors.filter(test).length;
   const endedAt = lastSessionEnd(writers, faultAt);
+  const newcomerAt = newcomers.servedAt.find(at => at >= pg2IsNew(writableAt));
   return {
     faultAtWall,
     sessionsEndedMs: endedAt === null ? null : endedAt - faultAt,
     overheadMs: firstAck - writableAt,
+    newcomerOverheadMs: newcomerAt === undefined ? null : newcomerAt - writableAt,
     acknowledged: writers.reduce((sum, writer) => sum + writer.acknowledged.length, 0),
     brokenConnections: count(({ during }) => during === 'write'),
     refusedConnections: count(({ during }) => during === 'connect'),

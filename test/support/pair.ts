@@ -137,7 +137,8 @@ export function startWriters(target: WriterTarget, count: number): readonly Ledg
 
 /** A new application process every few milliseconds: connects, asks one question, leaves. Errors are kept. */
 export class Newcomers {
-  served = 0;
+  /** When each of those who were served got their answer, on the clock of `performance.now()`. */
+  readonly servedAt: number[] = [];
   readonly errors: { readonly cameAt: number; readonly error: string }[] = [];
   /** The server-side port and recovery state each newcomer saw last, for "who did they reach?". */
   readonly reached = new Set<string>();
@@ -149,6 +150,10 @@ export class Newcomers {
   constructor(target: WriterTarget, everyMs = 20) {
     this.#target = target;
     this.#loop = this.#run(everyMs);
+  }
+
+  get served(): number {
+    return this.servedAt.length;
   }
 
   async stop(): Promise<void> {
@@ -176,7 +181,7 @@ export class Newcomers {
         'SELECT inet_server_port() AS port, pg_is_in_recovery() AS recovery',
       );
       this.reached.add(`${rows[0]?.port} ${rows[0]?.recovery ? 'replica' : 'primary'}`);
-      this.served += 1;
+      this.servedAt.push(performance.now());
     } catch (thrown) {
       this.errors.push({ cameAt, error: String(thrown) });
     } finally {
