@@ -24,7 +24,7 @@ const script = `
   const td = (text, kind) => el('td', text ?? '–', kind);
   const seconds = ms => ms === null ? '–' : (ms / 1000).toFixed(2) + ' s';
   function backend(b) {
-    const head = b.primary === null ? td('no primary', 'bad') : td('primary: ' + b.primary, 'good');
+    const head = b.primary === null ? el('div', 'no primary', 'bad') : el('div', 'primary: ' + b.primary, 'good');
     return [el('h2', b.name), head, b.split_brain ? el('div', 'SPLIT BRAIN', 'bad') : '', el('div', b.reasons.join('; '), 'dim'),
       table(['server', 'address', 'health', 'role', 'writable', 'lag', 'timeline', 'sessions', 'last check'], b.servers.map(s => [
         s.name, s.address, td(s.health, s.health === 'up' ? 'good' : 'bad'), s.role, s.writable ? td('yes', 'good') : 'no',
