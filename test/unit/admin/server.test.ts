@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { createServer } from 'node:net';
 import { request } from 'node:http';
 import { after, before, describe, test } from 'node:test';
@@ -129,6 +130,22 @@ describe('admin', () => {
     broken = false;
     assert.equal(response.status, 500);
     assert.doesNotMatch(await response.text(), /on purpose/);
+  });
+
+  test('console: a page that may run its own script and ask its own server, and nothing else', async () => {
+    const response = await fetch(`${url}/`);
+    assert.match(response.headers.get('content-type') ?? '', /^text\/html/);
+    const policy = response.headers.get('content-security-policy') ?? '';
+    const [script = ''] = /(?<=<script>)[^]*(?=<\/script>)/.exec(await response.text()) ?? [];
+    assert.ok(script.includes('/api/v1/'));
+    const hash = createHash('sha256').update(script).digest('base64');
+    assert.ok(policy.includes(`script-src 'sha256-${hash}'`), 'the browser would refuse the script');
+    assert.ok(policy.startsWith(`default-src 'none'`));
+    assert.doesNotMatch(
+      script,
+      /innerHTML|insertAdjacentHTML|document\.write/,
+      'what servers say is only text',
+    );
   });
 
   test('HEAD has headers and no body', async () => {
