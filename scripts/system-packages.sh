@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs from Debian what the tests need beside Node: real servers and their tools. Does nothing when all are there.
 # Nothing it installs is started: tests start their own servers, on loopback, and end them.
+# Arguments, `package:program` each, are needed besides: the bench names its HAProxy.
 set -eu
 
 # package:program that must exist (a full path where Debian keeps it off the PATH)
@@ -9,7 +10,7 @@ postgresql-15:/usr/lib/postgresql/15/bin/initdb
 postgresql-15:/usr/lib/postgresql/15/bin/pgbench
 postgresql-client-15:psql
 openssl:openssl
-'
+'"$*"
 
 missing=''
 for entry in $needed; do

@@ -51,7 +51,8 @@ export function haproxyConfig(
 
 /** Such as `2.6.12-1+deb12u4`. */
 export function haproxyVersion(): string {
-  if (!existsSync(PROGRAM)) throw new Error(`${PROGRAM} is missing; run: sh scripts/bench-packages.sh`);
+  if (!existsSync(PROGRAM))
+    throw new Error(`${PROGRAM} is missing; run: sh scripts/system-packages.sh haproxy:/usr/sbin/haproxy`);
   const { stdout } = spawnSync(PROGRAM, ['-v'], { encoding: 'utf8' });
   return /version (\S+)/.exec(stdout)?.[1] ?? 'unknown';
 }

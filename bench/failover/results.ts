@@ -73,15 +73,20 @@ function markdown(report: Report, date: string): string {
     '',
     '- **Overhead**: from the moment the promoted node takes writes (asked on the node itself every 5 ms) to the first',
     '  acknowledged write through the proxy. Ratio: Pointsman’s median as a share of HAProxy’s.',
+    '- **First newcomer**: from the same moment to the first answer that a new connection got. Pointsman serves those who',
+    '  wait in the order they came: after a freeze the writers, whose sessions end last, come after the newcomers held.',
     '- **Sessions ended**: from the fault to the last writer’s session to the old primary broken. After a kill it is the',
     '  server’s death that breaks them. A freeze gives no sign of its own: Pointsman’s default is to wait for',
     '  `timeout` (1 s) × `fall` (2) after the next probe; HAProxy’s checks run out after their `inter`, 100 ms, × 2 here.',
     `- The standby is promoted ${promoteAfterMs} ms after a kill; after a freeze, once all the writers’ sessions have ended.`,
     '- **Sessions broken**: open connections of the writers that failed amid a statement. **Refused**: attempts of the',
-    '  writers to connect that failed (they try again after 10 ms). **Newcomers failed**: of the other new connections,',
-    '  those that got no answer; one that was amid its question on the dying primary is among them.',
+    '  writers to connect that failed (they try again after 10 ms). **Newcomers failed**: of the new connections made',
+    '  after the fault, those that got no answer; a frozen server still takes connections until it is found out.',
+    '  **Hung**: newcomers whose connection was still open 5 s after all was over. (HAProxy’s `shutdown-sessions` passes',
+    '  over a session that its client has half-closed: who was just leaving when the server froze stays for good.)',
     '- Lost acknowledged writes (synchronous replication): 0 in every round of both. Pointsman must also answer nobody',
-    '  with 25006 and refuse nobody. A round that breaks this stops the run, and nothing is reported.',
+    '  with 25006, refuse no writer and leave nobody hanging. A round that breaks this stops the run, and nothing is',
+    '  reported.',
     '',
     'Pointsman runs with its default settings. HAProxy runs with the best configuration known to us for this job, two',
     'check agents beside it, which ask `pg_is_in_recovery()` and `transaction_read_only` over a lasting session and',
@@ -105,8 +110,8 @@ function markdown(report: Report, date: string): string {
 
 function table(measured: readonly Measured[]): string[] {
   const columns = [
-    ...['scenario', 'proxy', 'overhead, ms', 'ratio', 'sessions ended, ms'],
-    ...['sessions broken', 'refused', 'newcomers failed', 'answers 25006'],
+    ...['scenario', 'proxy', 'overhead, ms', 'ratio', 'first newcomer, ms', 'sessions ended, ms'],
+    ...['sessions broken', 'refused', 'newcomers failed', 'hung', 'answers 25006'],
   ];
   const rows = measured.map((row, index) => {
     const next = measured[index + 1];
@@ -118,12 +123,16 @@ function table(measured: readonly Measured[]): string[] {
       row.contender,
       spread(overheads(row), 1),
       first === undefined ? '' : overheadRatio(row, first).toFixed(2),
+      row.rounds.some(({ newcomerOverheadMs }) => newcomerOverheadMs === null)
+        ? 'not always one'
+        : column(({ newcomerOverheadMs }) => newcomerOverheadMs ?? NaN, 1),
       row.rounds.some(({ sessionsEndedMs }) => sessionsEndedMs === null)
         ? 'not all'
         : column(({ sessionsEndedMs }) => sessionsEndedMs ?? NaN),
       column(({ brokenConnections }) => brokenConnections),
       column(({ refusedConnections }) => refusedConnections),
       column(({ newcomerErrors }) => newcomerErrors.length),
+      column(({ newcomersHung }) => newcomersHung),
       column(({ readOnlyAnswers }) => readOnlyAnswers),
     ];
   });

@@ -7,11 +7,13 @@ import { debianBinaries, embeddedBinaries } from '../../src/cli/demo/postgres-bi
 import { describeError } from '../../src/core/errors.ts';
 import { measureFailover, type FailoverFigures } from '../../test/support/failover.ts';
 import { startServers } from '../../test/support/pair.ts';
+import { within } from '../../test/support/wait.ts';
 import { pointsman, type Contender } from './contenders.ts';
 import { haproxy, haproxyVersion } from './haproxy.ts';
 import { writeResults, type Measured } from './results.ts';
 
 const ROUND_MAX_MS = 60_000;
+const START_MAX_MS = 40_000;
 /** How long an ended round waits for what it was just starting, so that it can be ended too. */
 const STARTING_MAX_MS = 15_000;
 const WRITERS = 8;
@@ -53,7 +55,7 @@ async function playRound(scenario: Scenario, contender: Contender): Promise<Roun
     owned.push(() => proxy.stop());
     return { servers, port: proxy.port };
   };
-  const starting = start();
+  const starting = within('the servers and the proxy to start', START_MAX_MS, start());
   const playing = starting.then(async ({ servers, port }) => {
     const [row] = await servers.pg1.query<{ server_version: string }>('SHOW server_version');
     const figures = await measureFailover(servers, port, {
@@ -65,11 +67,8 @@ async function playRound(scenario: Scenario, contender: Contender): Promise<Roun
     });
     return { figures, postgres: row?.server_version.split(' ')[0] ?? 'unknown' };
   });
-  const tooLong = after(ROUND_MAX_MS, undefined, { ref: false }).then(() => {
-    throw new Error(`the round took more than ${ROUND_MAX_MS / 1000} s`);
-  });
   try {
-    return await Promise.race([playing, tooLong, interrupted]);
+    return await within('the round to end', ROUND_MAX_MS, Promise.race([playing, interrupted]));
   } finally {
     const settled = starting.then(
       () => undefined,
@@ -81,8 +80,10 @@ async function playRound(scenario: Scenario, contender: Contender): Promise<Roun
 }
 
 /** HAProxy refuses clients while it has no server, that is its way; what no proxy may do is lose a write. */
-function verify(contender: Contender, { lost, readOnlyAnswers, refusedConnections }: FailoverFigures): void {
-  const wrong = contender === pointsman ? { lost, readOnlyAnswers, refusedConnections } : { lost };
+function verify(contender: Contender, figures: FailoverFigures): void {
+  const { lost, readOnlyAnswers, refusedConnections, newcomersHung } = figures;
+  const wrong =
+    contender === pointsman ? { lost, readOnlyAnswers, refusedConnections, newcomersHung } : { lost };
   if (Object.values(wrong).some(count => count > 0)) {
     throw new Error(`the round is wrong, no figure is worth reporting: ${JSON.stringify(wrong)}`);
   }
@@ -124,7 +125,7 @@ function oneLine(figures: FailoverFigures): string {
     `sessions ended after ${figures.sessionsEndedMs?.toFixed(0) ?? 'more than the round'} ms`,
     `${figures.brokenConnections} broken`,
     `${figures.refusedConnections} refused`,
-    `${figures.newcomerErrors.length} newcomers failed`,
+    `${figures.newcomerErrors.length} newcomers failed, ${figures.newcomersHung} hung`,
     `${figures.readOnlyAnswers} × 25006`,
   ].join(', ');
 }

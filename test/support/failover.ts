@@ -1,11 +1,12 @@
 // One failover of a running pair, measured from outside: writers and newcomers at work, the primary killed or frozen,
 // the standby promoted, and what everybody saw. The failover tests assert on the outcome; bench/failover reports it.
 
+import assert from 'node:assert/strict';
 import { type Address } from '../../src/core/address.ts';
 import { type LedgerWriter, type WriterError } from '../../src/cli/demo/ledger-writer.ts';
 import { type IncidentJson } from './pointsman.ts';
 import { Newcomers, startWriters, whenWritable, type Pair, type Servers } from './pair.ts';
-import { sleep, until } from './wait.ts';
+import { sleep, until, within } from './wait.ts';
 
 export interface FailoverPlan {
   readonly how: 'kill' | 'freeze';
@@ -38,6 +39,8 @@ export interface FailoverFigures {
   readonly newcomersServed: number;
   /** Of newcomers who came after the fault was done: they should only have to wait. */
   readonly newcomerErrors: readonly string[];
+  /** Newcomers, answered or not, whose connection nobody ended when all was over. */
+  readonly newcomersHung: number;
   readonly lost: number;
 }
 
@@ -51,9 +54,12 @@ export interface FailoverOutcome extends FailoverFigures {
 
 const SETTLE_MS = 500;
 const DETECTION_MAX_MS = 5000;
+const PROMOTION_MAX_MS = 15_000;
+const STOP_MAX_MS = 10_000;
 
 export async function performFailover(pair: Pair, plan: FailoverPlan): Promise<FailoverOutcome> {
   const figures = await measureFailover(pair, pair.port, plan);
+  assert.equal(figures.newcomersHung, 0, 'nobody is left hanging');
   const incident = await until('the incident to be closed', async () =>
     (await pair.pointsman.incidents()).find(({ outcome }) => outcome === 'failover'),
   );
@@ -98,7 +104,7 @@ async function failOver(
   const faultDoneAt = performance.now();
   if (plan.afterDetection) await sessionsEnded(writers, faultAt);
   else await sleep(plan.promoteAfterMs);
-  await pg2.promote();
+  await within('the standby to be promoted', PROMOTION_MAX_MS, pg2.promote());
   const writableAt = await writable;
   const firstAck = await until('a write after the failover', () =>
     firstAfter(
@@ -111,8 +117,8 @@ async function failOver(
     writers.every(w => (w.acknowledged.at(-1)?.at ?? 0) > writableAt),
   );
   await sleep(SETTLE_MS);
-  await newcomers.stop();
-  await Promise.all(writers.map(writer => writer.stop()));
+  const newcomersHung = await within('the newcomers to leave', STOP_MAX_MS, newcomers.stop());
+  await within('the writers to stop', STOP_MAX_MS, Promise.all(writers.map(writer => writer.stop())));
 
   const rows = await pg2.query('SELECT writer, seq::int AS seq FROM ledger');
   const present = new Set(rows.map(row => `${String(row['writer'])}/${String(row['seq'])}`));
@@ -134,6 +140,7 @@ async function failOver(
     readOnlyAnswers: count(({ code }) => code === '25006'),
     newcomersServed: newcomers.served,
     newcomerErrors: newcomers.errors.filter(({ cameAt }) => cameAt > faultDoneAt).map(({ error }) => error),
+    newcomersHung,
     lost: lost.length,
   };
 }

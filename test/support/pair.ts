@@ -1,6 +1,7 @@
 // A primary and its streaming standby, with or without Pointsman in front: the stage of the failover tests and of
 // bench/failover.
 
+import { Socket } from 'node:net';
 import { Client } from 'pg';
 import { type Address } from '../../src/core/address.ts';
 import { CREATE_LEDGER, LedgerWriter, type WriterTarget } from '../../src/cli/demo/ledger-writer.ts';
@@ -11,6 +12,7 @@ import { runPointsman, type PointsmanProcess } from './pointsman.ts';
 import { sleep, until } from './wait.ts';
 
 const PASSWORD = 'secret of the pair';
+const HANGS_AFTER_MS = 5000;
 
 /** The servers alone: whatever stands in front of them is started and ended by somebody else, before `dispose`. */
 export interface Servers {
@@ -143,7 +145,7 @@ export class Newcomers {
   /** The server-side port and recovery state each newcomer saw last, for "who did they reach?". */
   readonly reached = new Set<string>();
   readonly #target: WriterTarget;
-  readonly #pending = new Set<Promise<void>>();
+  readonly #pending = new Map<Promise<void>, Socket>();
   #running = true;
   readonly #loop: Promise<void>;
 
@@ -156,23 +158,32 @@ export class Newcomers {
     return this.servedAt.length;
   }
 
-  async stop(): Promise<void> {
+  /** Lets everybody finish; who still hangs after five seconds is cut. Returns how many did. */
+  async stop(): Promise<number> {
     this.#running = false;
     await this.#loop;
-    await Promise.all(this.#pending);
+    let hung = 0;
+    const cut = setTimeout(() => {
+      hung = this.#pending.size;
+      for (const socket of this.#pending.values()) socket.destroy();
+    }, HANGS_AFTER_MS);
+    await Promise.all(this.#pending.keys());
+    clearTimeout(cut);
+    return hung;
   }
 
   async #run(everyMs: number): Promise<void> {
     while (this.#running) {
-      const visit = this.#visit().finally(() => this.#pending.delete(visit));
-      this.#pending.add(visit);
+      const socket = new Socket();
+      const visit = this.#visit(socket).finally(() => this.#pending.delete(visit));
+      this.#pending.set(visit, socket);
       await sleep(everyMs);
     }
   }
 
-  async #visit(): Promise<void> {
+  async #visit(socket: Socket): Promise<void> {
     const cameAt = performance.now();
-    const client = new Client(this.#target);
+    const client = new Client({ ...this.#target, stream: () => socket });
     // cut between the answer and the goodbye; the query's own promise tells of anything earlier
     client.on('error', () => undefined);
     try {
@@ -193,6 +204,8 @@ export class Newcomers {
 /** Asks the node itself, every 5 ms and on an own connection, until it takes writes; returns when that was. */
 export async function whenWritable(node: PostgresNode, target: WriterTarget): Promise<number> {
   const client = new Client({ ...target, host: '127.0.0.1', port: node.port });
+  // a node that is ended between two questions; the next question rejects by itself
+  client.on('error', () => undefined);
   await client.connect();
   try {
     const question = `SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off' AS yes`;

@@ -20,3 +20,19 @@ export async function until<T>(
     await sleep(everyMs);
   }
 }
+
+/** The promise's value, or a failure with `what` after the deadline; what it waits for goes on by itself then. */
+export async function within<T>(what: string, deadlineMs: number, promise: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(
+      () => reject(new assert.AssertionError({ message: `waited ${deadlineMs} ms in vain for: ${what}` })),
+      deadlineMs,
+    );
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
