@@ -351,7 +351,7 @@ async function waitUntil(condition: () => boolean, maxMs: number, complaint: () 
 }
 
 /** A port that nobody listens on now. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer();
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
