@@ -19,10 +19,16 @@ interface DemoRun {
   readonly ended: Promise<{ code: number | null; ms: number; text: string }>;
 }
 
+interface Other {
+  readonly node?: string;
+  readonly user?: number;
+}
+
 /** Runs the demo with a temporary directory of its own, so that what it leaves there is seen. */
-function startDemo(main: string, temporary: string, user?: number): DemoRun {
+function startDemo(main: string, temporary: string, other: Other = {}): DemoRun {
   const startedAt = performance.now();
-  const child = spawn(process.execPath, [main, 'demo'], {
+  const { node = process.execPath, user } = other;
+  const child = spawn(node, [main, 'demo'], {
     env: { ...process.env, TMPDIR: temporary },
     ...(user === undefined ? {} : { uid: user, gid: user }),
   });
@@ -80,21 +86,22 @@ test('demo: as this user, under a minute, with the whole story, nothing left beh
 });
 
 test('demo: as an ordinary user', async () => {
-  const user = process.getuid?.() === 0 ? NOBODY : undefined; // whoever isn't root is an ordinary user already
+  // Whoever isn't root is an ordinary user already.
+  const account = process.getuid?.() === 0 ? { user: NOBODY } : {};
   const temporary = temporaryDirectory();
   const copy = mkdtempSync(join(tmpdir(), 'demo-copy-'));
   chmodSync(copy, 0o755);
   mkdirSync(join(copy, 'dist'));
-  const copied = spawnSync('sh', [
-    '-c',
-    'cp -R "$1/dist/src" "$2/dist/" && cp -R "$1/node_modules" "$1/package.json" "$2/" && chmod -R a+rX "$2"',
-    'sh',
-    repositoryRoot,
-    copy,
-  ]);
+  // The checkout, and the Node of this run with it, may lie where only root can read.
+  const script = `cp -R "$1/dist/src" "$2/dist/" && cp -R "$1/node_modules" "$1/package.json" "$2/" &&
+    cp "$3" "$2/node" && chmod -R a+rX "$2"`;
+  const copied = spawnSync('sh', ['-c', script, 'sh', repositoryRoot, copy, process.execPath]);
   assert.equal(copied.status, 0, String(copied.stderr));
   try {
-    const { code, text } = await startDemo(join(copy, 'dist/src/main.js'), temporary, user).ended;
+    const { code, text } = await startDemo(join(copy, 'dist/src/main.js'), temporary, {
+      node: join(copy, 'node'),
+      ...account,
+    }).ended;
     assert.equal(code, 0, text);
     assertGoodStory(text);
     assertNothingLeft(temporary);
