@@ -47,6 +47,9 @@ export async function startAdminServer(
   server.requestTimeout = REQUEST_TIMEOUT_MS;
   server.headersTimeout = REQUEST_TIMEOUT_MS;
   await listen(server, bind);
+  server.on('error', error =>
+    log.error({ ...describeError(error) }, 'admin: a connection could not be accepted'),
+  );
   const bound = server.address();
   const address =
     typeof bound === 'object' && bound !== null ? { host: bound.address, port: bound.port } : bind;
@@ -62,12 +65,16 @@ export async function startAdminServer(
 
 function listen(server: Server, bind: Address): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once('error', (error: Error) => {
+    const refused = (error: Error): void => {
       const { code } = describeError(error);
       const message = `admin: can't listen on ${formatAddress(bind)}: ${code}; choose another admin.bind or end what holds it`;
       reject(new PointsmanError('BIND_FAILED', message, { cause: error }));
+    };
+    server.once('error', refused);
+    server.listen(bind.port, bind.host, () => {
+      server.off('error', refused);
+      resolve();
     });
-    server.listen(bind.port, bind.host, resolve);
   });
 }
 

@@ -63,6 +63,9 @@ interface Suspicion {
   readonly events: IncidentEvent[];
 }
 
+/** Thousands of sessions are closed in one turn of the event loop; a second is generous. */
+const CLOSING_MAX_MS = 1000;
+
 export class IncidentRecorder {
   /** Published when an incident ends with a new primary. */
   readonly ended = new Topic<Incident>();
@@ -93,9 +96,15 @@ export class IncidentRecorder {
 
   noteSessionsClosed(backend: string, server: string, count: number, why: string): void {
     const draft = this.#newestOf(backend);
-    if (draft === undefined || count === 0) return;
+    if (draft === undefined || count === 0 || !this.#concerns(draft, server)) return;
     draft.sessionsClosed += count;
     this.#append(draft, this.#clock.now(), `${count} sessions to ${server} closed: ${why}`);
+  }
+
+  /** Closed while the incident is open, or by the very change that ended it: later closings have reasons of their own. */
+  #concerns({ endedAt, oldPrimary }: Draft, server: string): boolean {
+    if (endedAt === null) return true;
+    return server === oldPrimary && this.#clock.now() - endedAt <= CLOSING_MAX_MS;
   }
 
   /** A client's wait has ended; it belongs to the newest incident if it began before that one ended. */

@@ -132,6 +132,28 @@ test('incident: a wait that began after the end is not counted into it', async (
   assert.equal(s.incidents.list()[0]?.held.count, 2);
 });
 
+test('incident: sessions closed long after its end are not its own', async () => {
+  const s = setup();
+  await failover(s);
+  await s.clock.advance(60_000);
+  s.incidents.noteSessionsClosed('app', 'pg1', 5, 'the server was marked down');
+  assert.equal(s.incidents.list()[0]?.sessionsClosed, 7);
+});
+
+test('incident: a switch in one step counts the sessions that it closed', () => {
+  const s = setup();
+  s.tell('pg2', passReplica());
+  s.tell('pg1', pass());
+  s.tell('pg2', pass({ timeline: 2 }));
+  s.incidents.noteSessionsClosed('app', 'pg1', 4, 'the server is no longer the primary');
+  s.incidents.noteSessionsClosed('app', 'pg2', 2, 'the replica became the primary');
+  const [incident] = s.incidents.list();
+  assert.deepEqual(
+    [incident?.outcome, incident?.newPrimary, incident?.sessionsClosed],
+    ['failover', 'pg2', 4],
+  );
+});
+
 test('incident: a start without a primary is none', () => {
   const s = setup();
   s.tell('pg1', fail());
