@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs from Debian what the tests need beside Node: real servers and their tools. Does nothing when all are there.
 # Nothing it installs is started: tests start their own servers, on loopback, and end them.
-# Arguments, `package:program` each, are needed besides: the bench names its HAProxy.
+# Arguments, `package:program` each, are needed besides: the benches name HAProxy and others.
 set -eu
 
 # package:program that must exist (a full path where Debian keeps it off the PATH)
@@ -12,10 +12,15 @@ postgresql-client-15:psql
 openssl:openssl
 '"$*"
 
+# A full path need not be a program: the stream module of nginx is a library.
+present() {
+  case $1 in /*) [ -e "$1" ] ;; *) command -v "$1" >/dev/null ;; esac
+}
+
 missing=''
 for entry in $needed; do
   package=${entry%%:*}
-  command -v "${entry#*:}" >/dev/null && continue
+  present "${entry#*:}" && continue
   case " $missing " in *" $package "*) ;; *) missing="$missing $package" ;; esac
 done
 [ -n "$missing" ] || exit 0
@@ -62,7 +67,7 @@ if ! root "$install" 2>/dev/null; then
 fi
 
 for entry in $needed; do
-  if ! command -v "${entry#*:}" >/dev/null; then
+  if ! present "${entry#*:}"; then
     echo "system packages: ${entry%%:*} is installed but there is no ${entry#*:}" >&2
     exit 1
   fi

@@ -23,13 +23,20 @@ const script = `
   };
   const td = (text, kind) => el('td', text ?? '–', kind);
   const seconds = ms => ms === null ? '–' : (ms / 1000).toFixed(2) + ' s';
+  const health = s => td(s.health, s.health === 'up' ? 'good' : 'bad');
+  const lastCheck = s => s.last_check ? td(s.last_check.code + ' ' + s.last_check.detail, 'dim') : 'never';
   function backend(b) {
+    if (b.protocol === 'tcp') return withoutRoles(b);
     const head = b.primary === null ? el('div', 'no primary', 'bad') : el('div', 'primary: ' + b.primary, 'good');
     return [el('h2', b.name), head, b.split_brain ? el('div', 'SPLIT BRAIN', 'bad') : '', el('div', b.reasons.join('; '), 'dim'),
       table(['server', 'address', 'health', 'role', 'writable', 'lag', 'timeline', 'sessions', 'last check'], b.servers.map(s => [
-        s.name, s.address, td(s.health, s.health === 'up' ? 'good' : 'bad'), s.role, s.writable ? td('yes', 'good') : 'no',
-        s.lag_seconds === null ? '–' : s.lag_seconds + ' s', s.timeline, s.sessions,
-        s.last_check ? td(s.last_check.code + ' ' + s.last_check.detail, 'dim') : 'never']))];
+        s.name, s.address, health(s), s.role, s.writable ? td('yes', 'good') : 'no',
+        s.lag_seconds === null ? '–' : s.lag_seconds + ' s', s.timeline, s.sessions, lastCheck(s)]))];
+  }
+  function withoutRoles(b) {
+    const up = b.servers.filter(s => s.health === 'up').length;
+    return [el('h2', b.name), el('div', up + ' of ' + b.servers.length + ' up', up > 0 ? 'good' : 'bad'), el('div', b.reasons.join('; '), 'dim'),
+      table(['server', 'address', 'health', 'sessions', 'last check'], b.servers.map(s => [s.name, s.address, health(s), s.sessions, lastCheck(s)]))];
   }
   async function refresh() {
     try {

@@ -11,11 +11,11 @@ import { type Random } from '../core/random.ts';
 import { createGauges } from '../metrics/gauges.ts';
 import { createMetrics } from '../metrics/metrics.ts';
 import { incidentMetrics, topologyMetrics } from '../metrics/observers.ts';
-import { createProxy } from '../proxy/proxy.ts';
 import { describeChange } from '../topology/describe.ts';
 import { IncidentRecorder, type Incident } from '../topology/incidents.ts';
-import { type BackendChange } from '../topology/model.ts';
+import { hasRoles, type BackendChange } from '../topology/model.ts';
 import { Topology } from '../topology/topology.ts';
+import { chooseEngine } from './engine.ts';
 import { backendSpecs, createMonitors } from './monitors.ts';
 import { createProxyObserver } from './proxy-observer.ts';
 
@@ -41,13 +41,14 @@ export interface App {
 
 /** Opens every socket or none: a failed bind closes what was opened and throws BIND_FAILED. */
 export async function startApp(config: Config, { clock, random, log, version, node }: AppDeps): Promise<App> {
+  const createEngine = await chooseEngine(config);
   const topology = new Topology(backendSpecs(config), clock);
   const incidents = new IncidentRecorder(clock);
   const metrics = createMetrics({ version, node });
   // The order is the contract: the incident is on record before the proxy closes sessions and counts them into it.
   topology.changes.subscribe(change => incidents.observe(change));
   const observer = createProxyObserver(metrics, incidents, log);
-  const proxy = createProxy({ config, topology, clock, random, observer });
+  const proxy = createEngine({ topology, clock, random, observer, log });
   const sessionsOf = (backend: string, server: string) => proxy.sessionsOf(backend, server);
   const live = { views: () => topology.views(), frontends: () => proxy.frontends(), sessionsOf };
   const gauges = createGauges(metrics, live, clock);
@@ -103,7 +104,8 @@ export async function startApp(config: Config, { clock, random, log, version, no
 
 function logChange(log: Logger, change: BackendChange): void {
   const { before, after } = change;
-  const level = after.primary === null || after.splitBrain ? 'warn' : 'info';
+  const vacant = hasRoles(after.protocol) && after.primary === null;
+  const level = vacant || after.splitBrain ? 'warn' : 'info';
   for (const sentence of describeChange(change)) {
     log[level]({ backend: after.name, primary: after.primary, epoch: after.epoch }, sentence);
   }

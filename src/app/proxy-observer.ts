@@ -5,14 +5,14 @@ import { formatAddress } from '../core/address.ts';
 import { type Logger } from '../core/logger.ts';
 import { proxyMetrics } from '../metrics/observers.ts';
 import { type Metrics } from '../metrics/metrics.ts';
-import { closeReasons, rejectReasons, type ProxyObserver } from '../proxy/events.ts';
+import { closeReasons, rejectReasons, type EngineObserver } from '../proxy/events.ts';
 import { type IncidentRecorder } from '../topology/incidents.ts';
 
 export function createProxyObserver(
   metrics: Metrics,
   incidents: IncidentRecorder,
   log: Logger,
-): ProxyObserver {
+): EngineObserver {
   const count = proxyMetrics(metrics);
   return {
     ...count,
@@ -36,6 +36,7 @@ export function createProxyObserver(
     },
     sessionEnded(end) {
       count.sessionEnded(end);
+      if (!log.isLevelEnabled('info')) return;
       const { client, totalMs, heldMs, connectMs, ...rest } = end;
       log.info(
         {
@@ -54,6 +55,17 @@ export function createProxyObserver(
     },
     acceptError(frontend, code, detail) {
       log.error({ frontend, code, detail }, 'a client connection could not be accepted');
+    },
+    workerLost(lost, detail) {
+      count.workerLost(lost, detail);
+      for (const { backend, server, sessions } of lost) {
+        incidents.noteSessionsClosed(backend, server, sessions, closeReasons['worker-lost']);
+      }
+      const sessions = lost.reduce((sum, one) => sum + one.sessions, 0);
+      log.error(
+        { detail, sessions },
+        'a worker thread died: its sessions are closed, another takes its place',
+      );
     },
   };
 }

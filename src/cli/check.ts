@@ -2,8 +2,10 @@
 // Starts nothing and changes nothing. Called by cli.ts.
 
 import { formatAddress } from '../core/address.ts';
-import { createPostgresProber } from '../health/probers/postgres/prober.ts';
+import { createProber } from '../health/probers/create.ts';
 import { type ProbeAnswer } from '../health/prober.ts';
+import { hasPassed } from '../health/result.ts';
+import { hasRoles } from '../topology/model.ts';
 import { type Config } from '../config/schema.ts';
 import { systemClock } from '../core/clock.ts';
 import { readConfig } from './config-file.ts';
@@ -28,9 +30,9 @@ const count = (things: object, noun: string): string => {
 
 async function checkLive(config: Config): Promise<ExitCode> {
   const rows = await Promise.all(
-    Object.entries(config.backends).flatMap(([backend, { servers, check: options }]) =>
-      Object.entries(servers).map(async ([server, { address }]) => {
-        const prober = createPostgresProber({ address, check: options, clock: systemClock })(() => undefined);
+    Object.entries(config.backends).flatMap(([backend, options]) =>
+      Object.entries(options.servers).map(async ([server, { address }]) => {
+        const prober = createProber(options, address, systemClock)(() => undefined);
         const answer = await prober.probe();
         prober.close();
         return { backend, server, address: formatAddress(address), answer };
@@ -43,14 +45,16 @@ async function checkLive(config: Config): Promise<ExitCode> {
       ...rows.map(({ backend, server, address, answer }) => [backend, server, address, ...cells(answer)]),
     ]),
   );
-  const complaints = Object.keys(config.backends).flatMap(backend =>
-    backendComplaints(
-      backend,
-      rows.filter(row => row.backend === backend).map(row => row.answer),
-    ),
+  const complaints = Object.entries(config.backends).flatMap(([backend, { protocol }]) =>
+    hasRoles(protocol)
+      ? backendComplaints(
+          backend,
+          rows.filter(row => row.backend === backend).map(row => row.answer),
+        )
+      : [],
   );
   for (const complaint of complaints) out(complaint);
-  const unanswered = rows.filter(({ answer }) => answer.code !== 'L7OK');
+  const unanswered = rows.filter(({ answer }) => !hasPassed(answer));
   return unanswered.length + complaints.length > 0 ? exitCodes.no : exitCodes.done;
 }
 
@@ -62,7 +66,7 @@ function cells(answer: ProbeAnswer): readonly string[] {
 
 /** What the servers of one backend say together: exactly one writer, one cluster. */
 function backendComplaints(backend: string, answers: readonly ProbeAnswer[]): readonly string[] {
-  const facts = answers.flatMap(answer => (answer.code === 'L7OK' ? [answer.facts] : []));
+  const facts = answers.flatMap(answer => (hasPassed(answer) ? [answer.facts] : []));
   const writers = facts.filter(({ role, writable }) => role === 'primary' && writable).length;
   const clusters = new Set(facts.flatMap(({ systemId }) => systemId ?? []));
   const complaints: string[] = [];

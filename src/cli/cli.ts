@@ -58,15 +58,13 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
           .positional('url', {
             type: 'string',
             demandOption: true,
-            describe: 'postgres://user@host:port/database',
+            describe: 'postgres://user@host:port/database, or tcp://host:port',
           })
           .option('json', { type: 'boolean', default: false, describe: 'Print JSON' })
           .option('timeout', { type: 'number', default: 5, requiresArg: true, describe: 'Seconds to wait' })
           .check(({ timeout }) => timeout > 0 || 'timeout must be a number of seconds above 0')
-          .example(
-            'PGPASSWORD=… $0 probe postgres://probe@10.0.0.1/app',
-            'exit code 1 if it does not answer',
-          ),
+          .example('PGPASSWORD=… $0 probe postgres://probe@10.0.0.1/app', 'exit code 1 if it does not answer')
+          .example('$0 probe tcp://10.0.0.1:6379', 'does it accept connections?'),
       argv => answer(() => probe(argv.url, argv.json, argv.timeout * 1000)),
     )
     .command(

@@ -1,4 +1,5 @@
-// Whether two socket addresses get in each other's way. Pure; used by the rules in lint.ts.
+// Networks as they are written, and whether two socket addresses get in each other's way. Pure; used by schema.ts, by the
+// rules in lint.ts and by the proxy's admission, which must not load the schema: a worker thread has no use for it.
 // Names are compared as names, never resolved: what a name means may differ tomorrow.
 
 import { BlockList, SocketAddress, isIP } from 'node:net';
@@ -53,4 +54,13 @@ export function reaches(target: Address, bind: Address): boolean {
   if (target.port !== bind.port || bind.port === 0) return false;
   const local = isLoopback(target.host) || wildcards.has(normalizeHost(target.host));
   return isSameHost(target.host, bind.host) || (local && covers(bind.host, target.host));
+}
+
+/** Adds `10.0.0.0/8`, `::1` or `127.0.0.1` to a list; throws on anything else. */
+export function addToBlockList(list: BlockList, text: string): void {
+  const [base = '', prefix, ...rest] = text.split('/');
+  const family = base.includes(':') ? 'ipv6' : 'ipv4';
+  if (prefix === undefined) list.addAddress(base, family);
+  else if (/^\d{1,3}$/.test(prefix) && rest.length === 0) list.addSubnet(base, Number(prefix), family);
+  else throw new RangeError('not a network with one prefix length');
 }

@@ -14,7 +14,7 @@ export function configJsonSchema(): JsonSchema {
   return {
     ...allowInterpolation(schema),
     title: 'Pointsman configuration',
-    description: 'What Pointsman listens on, and which database servers stand behind it.',
+    description: 'What Pointsman listens on, and which servers stand behind it.',
     $defs: {
       [INTERPOLATED]: {
         type: 'string',
@@ -34,8 +34,10 @@ function allowInterpolation(schema: JsonSchema): JsonSchema {
   if (preset !== undefined) notes.default = preset;
   if (sample !== undefined) notes.examples = [sample]; // zod drops `examples` of whatever is transformed later
   if (isRestricted(form)) return { ...notes, anyOf: [form, { $ref: `#/$defs/${INTERPOLATED}` }] };
-  const { properties, additionalProperties, items, anyOf } = form;
+  // With `${…}` as its protocol a backend may fit more than one form, which oneOf would refuse.
+  const { properties, additionalProperties, items, oneOf, anyOf = oneOf } = form;
   const widened: JsonSchema = { ...notes, ...form };
+  delete widened.oneOf;
   if (properties !== undefined) widened.properties = mapValues(properties, child);
   if (typeof additionalProperties === 'object') widened.additionalProperties = child(additionalProperties);
   if (typeof items === 'object' && !Array.isArray(items)) widened.items = child(items);
@@ -55,8 +57,10 @@ function widen(forms: readonly z.core.JSONSchema._JSONSchema[]): z.core.JSONSche
 }
 
 /** A single value that not every text satisfies. */
-function isRestricted({ type, pattern, enum: choices, maxLength }: JsonSchema): boolean {
-  if (type === 'string') return pattern !== undefined || choices !== undefined || maxLength !== undefined;
+function isRestricted({ type, pattern, enum: choices, const: only, maxLength }: JsonSchema): boolean {
+  if (type === 'string') {
+    return [pattern, choices, only, maxLength].some(restriction => restriction !== undefined);
+  }
   return type === 'integer' || type === 'number';
 }
 

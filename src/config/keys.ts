@@ -13,44 +13,69 @@ export interface KnownKey {
   readonly path: readonly string[];
   readonly schema: JsonSchema;
   readonly required: boolean;
+  /** Of a key inside a backend, the protocol it is for: such a key is here once for each. Else `null`. */
+  readonly protocol: string | null;
 }
 
-/** Every key that the schema knows, parents first, in the schema's order. */
+let keys: readonly KnownKey[] | null = null;
+
+/** Every key that the schema knows, parents first, in the schema's order. Made once: it takes longer than loading a file. */
 export function knownKeys(): readonly KnownKey[] {
-  return below(configJsonSchema(), []);
+  keys ??= below(configJsonSchema(), [], null);
+  return keys;
 }
 
-function below(schema: JsonSchema, path: readonly string[]): readonly KnownKey[] {
+function below(schema: JsonSchema, path: readonly string[], within: string | null): readonly KnownKey[] {
+  const protocol = protocolOf(schema) ?? within;
   const { additionalProperties } = schema;
   const named = Object.entries(schema.properties ?? {}).flatMap(([key, child]) => {
     if (typeof child === 'boolean') return [];
     const at = [...path, key];
     return [
-      { path: at, schema: child, required: schema.required?.includes(key) ?? false },
-      ...below(child, at),
+      { path: at, schema: child, required: schema.required?.includes(key) ?? false, protocol },
+      ...below(child, at, protocol),
     ];
   });
   const free =
-    typeof additionalProperties === 'object' ? below(additionalProperties, [...path, ANY_NAME]) : [];
+    typeof additionalProperties === 'object'
+      ? below(additionalProperties, [...path, ANY_NAME], protocol)
+      : [];
   const variants = (schema.anyOf ?? []).flatMap(child =>
-    typeof child === 'boolean' ? [] : below(child, path),
+    typeof child === 'boolean' ? [] : below(child, path, protocol),
   );
   return [...named, ...free, ...variants];
 }
 
-/** What is wrong with a key that the schema doesn't know, and what was probably meant. */
-export function unknownKeyMessage(path: Path, known: readonly KnownKey[]): string {
+/** The one protocol that a form of a backend is for, `null` for any other schema. */
+function protocolOf({ properties }: JsonSchema): string | null {
+  const schema = properties?.['protocol'];
+  if (typeof schema !== 'object') return null;
+  const [only] = [schema, ...(schema.anyOf ?? [])].flatMap(form =>
+    typeof form === 'object' && form.const !== undefined ? [String(form.const)] : [],
+  );
+  return only ?? null;
+}
+
+/**
+ * What is wrong with a key that the schema doesn't know, and what was probably meant. `protocol`: that of the backend
+ * which the key stands in; `null` elsewhere.
+ */
+export function unknownKeyMessage(path: Path, known: readonly KnownKey[], protocol: string | null): string {
   const key = String(path.at(-1));
   const parent = path.slice(0, -1);
-  const siblings = known
-    .filter(({ path: at }) => at.length === path.length && isBelow(at, parent))
-    .map(nameOf);
+  const places = known.filter(({ path: at }) => at.length === path.length && isBelow(at, parent));
+  const siblings = places.filter(place => place.protocol === protocol).map(nameOf);
   const message = `unknown key ${quote(key, 64)}`;
+  const foreign = places.find(place => nameOf(place) === key);
+  if (foreign !== undefined && protocol !== null) {
+    const all = siblings.join(', ');
+    return `${message}: it is for protocol ${foreign.protocol}, and this is ${protocol}; known here: ${all}`;
+  }
   if (nearest(key, siblings) !== null) return message + didYouMean(key, siblings);
   const homes = known
-    .filter(entry => nameOf(entry) === key)
+    .filter(entry => nameOf(entry) === key && (protocol ?? entry.protocol) === entry.protocol)
     .map(entry => entry.path.slice(0, -1).join('.') || 'the top level');
-  if (homes.length > 0) return `${message}; it belongs in ${homes.join(' or ')}`;
+  if (homes.length > 0) return `${message}; it belongs in ${[...new Set(homes)].join(' or ')}`;
   return siblings.length === 0 ? message : `${message}; known here: ${siblings.join(', ')}`;
 }
 

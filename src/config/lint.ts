@@ -27,6 +27,8 @@ interface LintFinding {
   readonly message: string;
 }
 
+type PostgresBackend = Extract<BackendConfig, { protocol: 'postgres' }>;
+
 type Rule = (config: Config, source: LintSource) => readonly LintFinding[];
 
 /** Longer than most clients' own connect timeout. */
@@ -69,6 +71,15 @@ const forBackends =
     Object.entries(config.backends).flatMap(
       ([name, backend]) => find(backend, ['backends', name], source) ?? [],
     );
+
+/** What only a backend with PostgreSQL's own checks has. Falls with the protocol: the file may mean another one. */
+const forPostgres = (
+  find: (backend: PostgresBackend, path: Path, source: LintSource) => LintFinding | null,
+): Rule =>
+  forBackends((backend, path, source) => {
+    const found = backend.protocol === 'postgres' ? find(backend, path, source) : null;
+    return found === null ? null : { ...found, about: [...found.about, [...path, 'protocol']] };
+  });
 
 const backendOf = (config: Config, name: string): BackendConfig | undefined =>
   Object.hasOwn(config.backends, name) ? config.backends[name] : undefined;
@@ -129,22 +140,34 @@ const separateServers: Rule = ({ backends }) =>
   });
 
 /** The lesser of two intervals must not be the longer one; the complaint stands at a key that is in the file. */
-const orderedIntervals = (
-  lesserKey: string,
-  greaterKey: string,
-  read: (backend: BackendConfig) => readonly [lesserMs: number, greaterMs: number],
-): Rule =>
-  forBackends((backend, path, source) => {
-    const [lesserMs, greaterMs] = read(backend);
-    if (lesserMs <= greaterMs) return null;
-    const [lesser, greater] = [
-      [...path, 'check', lesserKey],
-      [...path, 'check', greaterKey],
-    ];
-    const [at, also] = source.has(lesser) ? [lesser, greater] : [greater, lesser];
-    const compared = `${lesserKey} (${duration(lesserMs, lesser, source)}) is longer than ${greaterKey} (${duration(greaterMs, greater, source)})`;
-    return error(at, `${compared}; it must be the shorter one`, also);
-  });
+function orderedIntervals(
+  [lesserKey, lesserMs]: readonly [key: string, ms: number],
+  [greaterKey, greaterMs]: readonly [key: string, ms: number],
+  path: Path,
+  source: LintSource,
+): LintFinding | null {
+  if (lesserMs <= greaterMs) return null;
+  const [lesser, greater] = [
+    [...path, 'check', lesserKey],
+    [...path, 'check', greaterKey],
+  ];
+  const [at, also] = source.has(lesser) ? [lesser, greater] : [greater, lesser];
+  const compared = `${lesserKey} (${duration(lesserMs, lesser, source)}) is longer than ${greaterKey} (${duration(greaterMs, greater, source)})`;
+  return error(at, `${compared}; it must be the shorter one`, also);
+}
+
+const fastIsFaster = forBackends(({ check }, path, source) =>
+  orderedIntervals(['fast_interval', check.fastIntervalMs], ['interval', check.intervalMs], path, source),
+);
+
+const promotionIsFastest = forPostgres(({ check }, path, source) =>
+  orderedIntervals(
+    ['promotion_interval', check.promotionIntervalMs],
+    ['fast_interval', check.fastIntervalMs],
+    path,
+    source,
+  ),
+);
 
 const sensibleTimeout = forBackends(({ check }, path, source) => {
   const at = [...path, 'check', 'timeout'];
@@ -161,8 +184,36 @@ const sensibleTimeout = forBackends(({ check }, path, source) => {
   );
 });
 
-const lagNeedsReplicas = forFrontends(({ route, maxLagMs }, path) =>
-  route === 'primary' && maxLagMs !== null
+/** For frontends of a backend without roles. */
+const forTcpFrontends = (
+  find: (frontend: FrontendConfig, path: Path, source: LintSource) => LintFinding | null,
+): Rule =>
+  forFrontends((frontend, path, source, config) => {
+    const { backend } = frontend;
+    if (backendOf(config, backend)?.protocol !== 'tcp') return null;
+    const found = find(frontend, path, source);
+    const basis = [
+      [...path, 'backend'],
+      ['backends', backend, 'protocol'],
+    ];
+    return found === null ? null : { ...found, about: [...found.about, ...basis] };
+  });
+
+const tcpNeedsRouteAny = forTcpFrontends(({ route }, path, source) => {
+  if (route === 'any') return null;
+  const at = [...path, 'route'];
+  const written = source.has(at) ? `${source.show(at)} finds no server` : `is ${route} by default`;
+  return error(at, `${written}: the servers of a tcp backend have no roles; write route: any`);
+});
+
+const tcpTellsNoLag = forTcpFrontends(({ maxLagMs }, path) =>
+  maxLagMs === null
+    ? null
+    : error([...path, 'max_lag'], 'does nothing with a tcp backend: its servers tell no lag'),
+);
+
+const lagNeedsReplicas = forFrontends(({ route, maxLagMs, backend }, path, _source, config) =>
+  route === 'primary' && maxLagMs !== null && backendOf(config, backend)?.protocol !== 'tcp'
     ? error([...path, 'max_lag'], 'does nothing with route primary: a primary has no lag', [...path, 'route'])
     : null,
 );
@@ -174,7 +225,7 @@ const holdNeedsRoom = forFrontends(({ holdMs, holdMax }, path, source) => {
   return error([...path, 'hold_max'], message, hold);
 });
 
-const caFileIsUsed = forBackends(({ check: { tls } }, path, source) => {
+const caFileIsUsed = forPostgres(({ check: { tls } }, path, source) => {
   const at = [...path, 'check', 'tls', 'ca_file'];
   const mode = [...path, 'check', 'tls', 'mode'];
   if (tls.caFile === null) return null;
@@ -185,7 +236,7 @@ const caFileIsUsed = forBackends(({ check: { tls } }, path, source) => {
   return why === null ? null : error(at, `${source.show(at)} ${why}`);
 });
 
-const serverNameIsUsed = forBackends(({ check: { tls } }, path) => {
+const serverNameIsUsed = forPostgres(({ check: { tls } }, path) => {
   if (tls.serverName === null || tls.mode === 'verify-full') return null;
   const at = [...path, 'check', 'tls', 'server_name'];
   return error(at, 'does nothing unless mode is verify-full: no name is checked', [
@@ -237,7 +288,7 @@ const holdMaxCanFill = forFrontends(({ holdMax, maxConnections }, path, source) 
   ]);
 });
 
-const passwordIsElsewhere = forBackends(({ check: { password } }, path, source) => {
+const passwordIsElsewhere = forPostgres(({ check: { password } }, path, source) => {
   const at = [...path, 'check', 'password'];
   if (password === null || password === '' || !source.isLiteral(at)) return null;
   return warning(at, 'a password in clear: whoever reads this file has it; use ${ENV} or ${file:/path}');
@@ -258,12 +309,11 @@ const rules: readonly Rule[] = [
   separateBinds,
   noLoop,
   separateServers,
-  orderedIntervals('fast_interval', 'interval', ({ check }) => [check.fastIntervalMs, check.intervalMs]),
-  orderedIntervals('promotion_interval', 'fast_interval', ({ check }) => [
-    check.promotionIntervalMs,
-    check.fastIntervalMs,
-  ]),
+  fastIsFaster,
+  promotionIsFastest,
   sensibleTimeout,
+  tcpNeedsRouteAny,
+  tcpTellsNoLag,
   lagNeedsReplicas,
   holdNeedsRoom,
   caFileIsUsed,

@@ -154,7 +154,11 @@ class Loading {
     if (this.#broken.has(pathKey(path)) && valueAt(this.#values, path) === undefined) return;
     switch (kind) {
       case 'unknown-key':
-        this.#error(this.#tree.offsetOf(path, 'key'), path, unknownKeyMessage(path, this.#known));
+        this.#error(
+          this.#tree.offsetOf(path, 'key'),
+          path,
+          unknownKeyMessage(path, this.#known, this.#protocolAt(path)),
+        );
         return;
       case 'missing-key':
         this.#error(
@@ -170,6 +174,12 @@ class Loading {
         this.#error(this.#tree.offsetOf(path, 'value'), path, `${this.#show(path)} ${reason}`);
         return;
     }
+  }
+
+  /** The protocol of the backend that a path leads into. */
+  #protocolAt(path: Path): string | null {
+    const protocol = path[0] === 'backends' ? valueAt(this.#values, [...path.slice(0, 2), 'protocol']) : null;
+    return typeof protocol === 'string' ? protocol : null;
   }
 
   #markBroken(path: Path): void {

@@ -20,11 +20,10 @@ export function reasonOf(issue: z.core.$ZodRawIssue): string {
   switch (issue.code) {
     case 'invalid_type':
       return wrongType(issue.expected);
-    case 'invalid_value': {
-      const choices = issue.values.map(String);
-      const hint = typeof issue.input === 'string' ? didYouMean(issue.input, choices) : '';
-      return `is none of the choices: ${choices.join(', ')}${hint}`;
-    }
+    case 'invalid_value':
+      return noChoice(issue.input, issue.values.map(String));
+    case 'invalid_union':
+      return wrongVariant(issue);
     case 'too_small':
       return issue.origin === 'string'
         ? 'is too short; it must not be empty'
@@ -36,6 +35,21 @@ export function reasonOf(issue: z.core.$ZodRawIssue): string {
     default:
       return 'is not what belongs here';
   }
+}
+
+function noChoice(input: unknown, choices: readonly string[]): string {
+  const hint = typeof input === 'string' ? didYouMean(input, choices) : '';
+  return `is none of the choices: ${choices.join(', ')}${hint}`;
+}
+
+/** Of a union told apart by one key, the issue stands at that key, but its input is the whole mapping. */
+function wrongVariant({
+  input,
+  discriminator,
+  options,
+}: z.core.$ZodRawIssue<z.core.$ZodIssueInvalidUnion>): string {
+  if (discriminator === undefined || !Array.isArray(options)) return 'is not what belongs here';
+  return noChoice((input as Readonly<Record<string, unknown>>)[discriminator], options.map(String));
 }
 
 function wrongType(expected: string): string {
@@ -82,7 +96,7 @@ function expand(issue: z.core.$ZodIssue, base: Path, valueAt: (path: Path) => un
     return [finding('bad-key', path, issue.issues[0]?.message ?? issue.message)];
   }
   if (valueAt(path) === undefined) return [finding('missing-key', path, '')];
-  if (issue.code === 'invalid_union') {
+  if (issue.code === 'invalid_union' && issue.discriminator === undefined) {
     const [meant, other] = issue.errors.filter(branch => !branch.some(isOtherForm));
     if (meant !== undefined && other === undefined)
       return meant.flatMap(inner => expand(inner, path, valueAt));

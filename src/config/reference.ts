@@ -30,6 +30,20 @@ backends:
     check: { user: probe, password: '\${PROBE_PASSWORD}' }
     servers: { pg1: 10.0.0.1:5432, pg2: 10.0.0.2:5432 }
 \`\`\`
+
+And for servers that speak anything else over TCP, as long as each of them will do:
+
+\`\`\`yaml
+frontends:
+  web:
+    bind: 127.0.0.1:8080
+    backend: web
+    route: any
+backends:
+  web:
+    protocol: tcp
+    servers: { web1: 10.0.0.1:8080, web2: 10.0.0.2:8080 }
+\`\`\`
 `;
 
 const RULES = `## Values
@@ -53,7 +67,7 @@ Within \`{ … }\` and \`[ … ]\` YAML wants quotes around them: \`{ user: prob
 
 /** The whole page, ending in a line break. */
 export function configReference(): string {
-  const keys = knownKeys();
+  const keys = documentedKeys(knownKeys());
   const example = ['```yaml', ...annotate(keys, [], ''), '```'].join('\n');
   const sections = sectionsOf(keys).map(path => section(path, keys));
   const everything =
@@ -61,20 +75,58 @@ export function configReference(): string {
   return [INTRO, RULES, `## Every key in its place\n\n${everything}\n\n${example}\n`, ...sections].join('\n');
 }
 
+/** A key as readers meet it: once, with what it is for every protocol. */
+interface DocumentedKey extends Pick<KnownKey, 'path' | 'schema'> {
+  /** `required`, perhaps for one protocol only; `null` if it may be left out. */
+  readonly demand: string | null;
+  /** The one protocol that has this key, where its section is there for others too. */
+  readonly only: string | null;
+}
+
+function documentedKeys(known: readonly KnownKey[]): readonly DocumentedKey[] {
+  const protocols = new Set(known.flatMap(({ protocol }) => protocol ?? []));
+  const byPath = new Map<string, KnownKey[]>();
+  for (const key of known) {
+    const at = key.path.join('.');
+    byPath.set(at, [...(byPath.get(at) ?? []), key]);
+  }
+  const isForSome = (path: readonly string[]): boolean => {
+    const forms = byPath.get(path.join('.')) ?? [];
+    return forms.some(({ protocol }) => protocol !== null) && forms.length < protocols.size;
+  };
+  return [...byPath.values()].flatMap(forms => {
+    const [first] = forms;
+    if (first === undefined) return [];
+    const { path, schema, protocol } = first;
+    const demanding = forms.filter(({ required }) => required);
+    const all = demanding.length === forms.length;
+    const names = demanding.map(form => `\`${form.protocol}\``).join(', ');
+    return {
+      path,
+      schema: { ...schema, anyOf: forms.flatMap(form => form.schema.anyOf ?? []) },
+      demand: all ? 'required' : demanding.length > 0 ? `required for ${names}` : null,
+      only: isForSome(path) && !isForSome(path.slice(0, -1)) ? protocol : null,
+    };
+  });
+}
+
+const meaningOf = ({ only, schema }: DocumentedKey): string =>
+  `${only === null ? '' : `Protocol \`${only}\` only. `}${schema.description ?? ''}`;
+
 /** Whether keys of ours stand below this one, directly or below a name. */
-function isSection({ path }: KnownKey, keys: readonly KnownKey[]): boolean {
+function isSection({ path }: DocumentedKey, keys: readonly DocumentedKey[]): boolean {
   return keys.some(
     other => other.path.length > path.length && path.every((segment, index) => other.path[index] === segment),
   );
 }
 
 /** The mappings that have keys of ours directly in them, the top first. */
-function sectionsOf(keys: readonly KnownKey[]): readonly (readonly string[])[] {
+function sectionsOf(keys: readonly DocumentedKey[]): readonly (readonly string[])[] {
   const parents = keys.map(({ path }) => path.slice(0, -1));
   return [...new Map(parents.map(path => [path.join('.'), path])).values()];
 }
 
-function section(path: readonly string[], keys: readonly KnownKey[]): string {
+function section(path: readonly string[], keys: readonly DocumentedKey[]): string {
   const title = path.length === 0 ? 'The top level' : `\`${path.join('.')}\``;
   const rows = keys
     .filter(
@@ -92,23 +144,20 @@ function section(path: readonly string[], keys: readonly KnownKey[]): string {
   ].join('\n');
 }
 
-function row(key: KnownKey, keys: readonly KnownKey[]): string {
-  const { schema, required } = key;
+function row(key: DocumentedKey, keys: readonly DocumentedKey[]): string {
+  const { schema, demand } = key;
   const type = isSection(key, keys) ? 'mapping' : typeName(schema);
   const preset =
     schema.default === undefined || isSection(key, keys) ? null : `\`${inline(schema.default)}\``;
-  const cells = [
-    `\`${key.path.at(-1) ?? ''}\``,
-    type,
-    required ? 'required' : (preset ?? '–'),
-    schema.description ?? '',
-  ];
+  const cells = [`\`${key.path.at(-1) ?? ''}\``, type, demand ?? preset ?? '–', meaningOf(key)];
   return `| ${cells.map(cell => cell.replaceAll('|', '\\|')).join(' | ')} |`;
 }
 
 function typeName(schema: JsonSchema): string {
   const forms = [schema, ...(schema.anyOf ?? [])].filter(form => typeof form === 'object');
-  const choices = forms.flatMap(({ enum: values }) => values ?? []);
+  const choices = forms.flatMap(({ enum: values, const: only }) =>
+    typeof only === 'string' ? [only] : (values ?? []),
+  );
   if (choices.length > 0) return choices.map(choice => `\`${String(choice)}\``).join(', ');
   if (forms.some(({ pattern }) => pattern === DURATION_PATTERN)) return 'duration';
   if (forms.some(({ pattern }) => pattern === HOST_PORT_PATTERN)) return 'address';
@@ -119,22 +168,20 @@ function typeName(schema: JsonSchema): string {
 }
 
 /** YAML lines for a mapping: each key with its meaning above it. */
-function annotate(keys: readonly KnownKey[], path: readonly string[], indent: string): string[] {
+function annotate(keys: readonly DocumentedKey[], path: readonly string[], indent: string): string[] {
   const here = keys.filter(
     key => key.path.length === path.length + 1 && path.every((segment, index) => key.path[index] === segment),
   );
   return here.flatMap((key, index) => {
     const name = key.path.at(-1) ?? '';
     const gap = index > 0 && indent === '' ? [''] : [];
-    const comment = wrap(key.schema.description ?? '', COMMENT_MAX_CHARS - indent.length).map(
-      line => `${indent}# ${line}`,
-    );
+    const comment = wrap(meaningOf(key), COMMENT_MAX_CHARS - indent.length).map(line => `${indent}# ${line}`);
     return [...gap, ...comment, ...entry(name, key, keys, indent)];
   });
 }
 
-function entry(name: string, key: KnownKey, keys: readonly KnownKey[], indent: string): string[] {
-  const { schema, required, path } = key;
+function entry(name: string, key: DocumentedKey, keys: readonly DocumentedKey[], indent: string): string[] {
+  const { schema, demand, path } = key;
   const sample: unknown = schema.examples?.[0];
   const deeper = `${indent}  `;
   if (isSection(key, keys)) {
@@ -149,7 +196,7 @@ function entry(name: string, key: KnownKey, keys: readonly KnownKey[], indent: s
     );
     return [`${indent}${name}:`, ...lines];
   }
-  const off = !required && schema.default === undefined ? '# ' : '';
+  const off = demand === null && schema.default === undefined ? '# ' : '';
   return [`${indent}${off}${name}: ${inline(schema.default ?? sample)}`];
 }
 

@@ -4,6 +4,7 @@
 // An error text here is the second half of a sentence ("is not a name …"): load.ts puts the value before it, or hides it.
 
 import { BlockList } from 'node:net';
+import { addToBlockList } from './addresses.ts';
 import { z } from 'zod';
 import { DURATION_PATTERN, HOST_PORT_PATTERN, readDuration, readHostPort, type Reading } from './units.ts';
 
@@ -53,15 +54,6 @@ function isCidr(text: string): boolean {
   }
 }
 
-/** Adds `10.0.0.0/8`, `::1` or `127.0.0.1` to a list; throws on anything else. */
-export function addToBlockList(list: BlockList, text: string): void {
-  const [base = '', prefix, ...rest] = text.split('/');
-  const family = base.includes(':') ? 'ipv6' : 'ipv4';
-  if (prefix === undefined) list.addAddress(base, family);
-  else if (/^\d{1,3}$/.test(prefix) && rest.length === 0) list.addSubnet(base, Number(prefix), family);
-  else throw new RangeError('not a network with one prefix length');
-}
-
 const admin = z
   .strictObject({
     bind: address(true).prefault('127.0.0.1:9101').meta({
@@ -82,6 +74,53 @@ const log = z
   .prefault({})
   .meta({ description: 'Logging.' });
 
+const engine = z
+  .strictObject({
+    driver: z.enum(['auto', 'kernel', 'net']).default('auto').meta({
+      description:
+        'What moves the bytes: `kernel` (Linux system calls in worker threads, the fast one), `net` (Node’s own sockets, everywhere), or `auto`: `kernel` where it runs, else `net`, with a line in the log that says why.',
+    }),
+    workers: z.int().min(1).max(64).optional().meta({
+      description:
+        'Worker threads of the `kernel` driver. Left out: one less than there are processors, at least 1 and at most 8.',
+      sample: 2,
+    }),
+  })
+  .prefault({})
+  .transform(e => ({ driver: e.driver, workers: e.workers ?? null }))
+  .meta({ description: 'The data plane.' });
+
+/** Whole seconds, as the kernel counts them; rounded up. */
+const seconds = () => duration().refine(ms => ms >= 1000, { error: 'is too short; it must be at least 1s' });
+
+const tcp = z
+  .strictObject({
+    keepalive_idle: seconds()
+      .prefault('30s')
+      .meta({ description: 'A connection silent for this long is asked whether its peer still lives.' }),
+    keepalive_interval: seconds().prefault('10s').meta({
+      description: 'Between two such questions while no answer comes. Of the `kernel` driver.',
+    }),
+    keepalive_count: z
+      .int()
+      .min(1)
+      .max(127)
+      .default(3)
+      .meta({ description: 'Unanswered questions after which the peer is dead. Of the `kernel` driver.' }),
+    user_timeout: duration().prefault(0).meta({
+      description:
+        'A connection whose peer acknowledges nothing, or takes nothing, for this long is given up (TCP_USER_TIMEOUT). It ends a session whose reader merely pauses, too: keep it longer than any reader may. 0: the system’s own patience, about 15 minutes. Of the `kernel` driver.',
+    }),
+  })
+  .prefault({})
+  .transform(t => ({
+    keepaliveIdleSeconds: Math.ceil(t.keepalive_idle / 1000),
+    keepaliveIntervalSeconds: Math.ceil(t.keepalive_interval / 1000),
+    keepaliveCount: t.keepalive_count,
+    userTimeoutMs: t.user_timeout,
+  }))
+  .meta({ description: 'How dead peers are noticed, on both sides of every session.' });
+
 const frontend = z
   .strictObject({
     bind: address(true).meta({
@@ -99,12 +138,12 @@ const frontend = z
     }),
     max_lag: pace().optional().meta({
       description:
-        'Replicas further behind than this, or that do not replicate, get no new sessions. Not for route `primary`.',
+        'Replicas further behind than this, or that do not replicate, get no new sessions. Not for route `primary`, nor for protocol `tcp`.',
       sample: '10s',
     }),
     hold: duration().prefault('30s').meta({
       description:
-        'How long a new client may wait for a server before it is refused in its own protocol. 0 refuses at once.',
+        'How long a new client may wait for a server before it is refused (in its own protocol, where Pointsman speaks it). 0 refuses at once.',
     }),
     hold_max: z
       .int()
@@ -114,7 +153,7 @@ const frontend = z
       .meta({ description: 'How many clients may wait at once.' }),
     max_connections: z.int().min(1).max(1_000_000).default(1000).meta({
       description:
-        'Client connections at once, waiting ones included; further ones are refused in their own protocol.',
+        'Client connections at once, waiting ones included; further ones are refused (in their own protocol, where Pointsman speaks it).',
     }),
     allow: z
       .array(cidr)
@@ -130,6 +169,7 @@ const frontend = z
       description:
         'Sessions without a byte in either direction for this long are closed. 0: never; TCP keepalive is always on.',
     }),
+    tcp,
   })
   .transform(f => ({
     bind: f.bind,
@@ -143,6 +183,7 @@ const frontend = z
     allow: f.allow ?? null,
     connectTimeoutMs: f.connect_timeout,
     idleTimeoutMs: f.idle_timeout,
+    tcp: f.tcp,
   }));
 
 const tls = z
@@ -166,7 +207,24 @@ const tls = z
   .transform(t => ({ mode: t.mode, caFile: t.ca_file ?? null, serverName: t.server_name ?? null }))
   .meta({ description: 'TLS of the probe session. Client sessions pass through untouched.' });
 
-const check = z
+const risesAndFalls = {
+  rise: z
+    .int()
+    .min(1)
+    .max(100)
+    .default(1)
+    .meta({ description: 'Good probes in a row before a down server is up.' }),
+  fall: z
+    .int()
+    .min(1)
+    .max(100)
+    .default(2)
+    .meta({ description: 'Failed probes in a row before an up server is down.' }),
+};
+const interval = pace().prefault('1s').meta({ description: 'Between two probes while all is well.' });
+const timeout = pace().prefault('1s').meta({ description: 'How long one probe may take.' });
+
+const postgresCheck = z
   .strictObject({
     user: z.string().min(1).max(63).meta({
       description:
@@ -179,7 +237,7 @@ const check = z
     }),
     database: z.string().min(1).max(63).default('postgres').meta({ description: 'The database to ask in.' }),
     tls,
-    interval: pace().prefault('1s').meta({ description: 'Between two probes while all is well.' }),
+    interval,
     fast_interval: pace().prefault('50ms').meta({
       description: 'Between two probes while anything is in doubt, or there is no primary.',
     }),
@@ -191,19 +249,8 @@ const check = z
       description:
         'How often the probe session is replaced by a fresh connection, which shows a server that serves open sessions but no new ones. 0: never.',
     }),
-    timeout: pace().prefault('1s').meta({ description: 'How long one probe may take.' }),
-    rise: z
-      .int()
-      .min(1)
-      .max(100)
-      .default(1)
-      .meta({ description: 'Good probes in a row before a down server is up.' }),
-    fall: z
-      .int()
-      .min(1)
-      .max(100)
-      .default(2)
-      .meta({ description: 'Failed probes in a row before an up server is down.' }),
+    timeout,
+    ...risesAndFalls,
   })
   .transform(c => ({
     user: c.user,
@@ -219,6 +266,23 @@ const check = z
     fall: c.fall,
   }));
 
+const tcpCheck = z
+  .strictObject({
+    interval,
+    fast_interval: pace().prefault('50ms').meta({
+      description: 'Between two probes of a server while anything is in doubt about it.',
+    }),
+    timeout,
+    ...risesAndFalls,
+  })
+  .transform(c => ({
+    intervalMs: c.interval,
+    fastIntervalMs: c.fast_interval,
+    timeoutMs: c.timeout,
+    rise: c.rise,
+    fall: c.fall,
+  }));
+
 const server = z.union(
   [
     address().transform(at => ({ address: at })),
@@ -229,22 +293,28 @@ const server = z.union(
   { error: 'is not a server; write host:port, or { address: host:port }' },
 );
 
-const backend = z
+const servers = z
+  .record(name, server)
+  .refine(s => Object.keys(s).length > 0, { error: 'is not enough: a backend needs at least one server' })
+  .meta({
+    description:
+      'The members by name: `name: host:port` or `name: { address: host:port }`. Their order is that of the file.',
+    sample: { pg1: '10.0.0.1:5432', pg2: '10.0.0.2:5432' },
+  });
+
+const CHECK_MEANING = 'How the servers are probed.';
+const PROTOCOL_MEANING =
+  'What the servers speak. `tcp` is anything over TCP: a server is up while it accepts connections, none is the primary, and frontends need `route: any`.';
+
+const postgresBackend = z
   .strictObject({
-    protocol: z.enum(['postgres']).meta({ description: 'What the servers speak.', sample: 'postgres' }),
-    check: check.meta({ description: 'How the servers are probed.', sample: { user: 'probe' } }),
+    protocol: z.literal('postgres').meta({ description: PROTOCOL_MEANING, sample: 'postgres' }),
+    check: postgresCheck.meta({ description: CHECK_MEANING, sample: { user: 'probe' } }),
     multiple_writers: z.enum(['newest', 'keep', 'block', 'ordered']).default('newest').meta({
       description:
         'What happens while several servers claim to be writable: the one with the newest timeline (else the present one, else hold), the present one (else hold), nobody, or the first in file order that is writable (the present one stays).',
     }),
-    servers: z
-      .record(name, server)
-      .refine(s => Object.keys(s).length > 0, { error: 'is not enough: a backend needs at least one server' })
-      .meta({
-        description:
-          'The members by name: `name: host:port` or `name: { address: host:port }`. Their order is that of the file.',
-        sample: { pg1: '10.0.0.1:5432', pg2: '10.0.0.2:5432' },
-      }),
+    servers,
   })
   .transform(b => ({
     protocol: b.protocol,
@@ -253,10 +323,19 @@ const backend = z
     servers: b.servers,
   }));
 
+const tcpBackend = z.strictObject({
+  protocol: z.literal('tcp').meta({ description: PROTOCOL_MEANING, sample: 'tcp' }),
+  check: tcpCheck.prefault({}).meta({ description: CHECK_MEANING, sample: { interval: '1s' } }),
+  servers,
+});
+
+const backend = z.discriminatedUnion('protocol', [postgresBackend, tcpBackend]);
+
 export const configSchema = z
   .strictObject({
     admin,
     log,
+    engine,
     drain_timeout: duration().prefault('30s').meta({
       description: 'After SIGTERM: how long open sessions may go on before they are closed.',
     }),
@@ -280,6 +359,7 @@ export const configSchema = z
   .transform(c => ({
     admin: c.admin,
     log: c.log,
+    engine: c.engine,
     drainTimeoutMs: c.drain_timeout,
     frontends: c.frontends,
     backends: c.backends,
@@ -288,7 +368,11 @@ export const configSchema = z
 export type Config = z.output<typeof configSchema>;
 export type FrontendConfig = Config['frontends'][string];
 export type BackendConfig = Config['backends'][string];
-export type CheckConfig = BackendConfig['check'];
+export type Protocol = BackendConfig['protocol'];
+/** How a PostgreSQL server is probed. */
+export type CheckConfig = Extract<BackendConfig, { protocol: 'postgres' }>['check'];
+/** How a plain TCP server is probed. */
+export type TcpCheckConfig = Extract<BackendConfig, { protocol: 'tcp' }>['check'];
 export type TlsConfig = CheckConfig['tls'];
 export type Route = FrontendConfig['route'];
 export type Balance = FrontendConfig['balance'];

@@ -5,6 +5,7 @@ export const errorCodes = {
   CONFIG_INVALID: 'the configuration was refused',
   CONFIG_UNREADABLE: 'the configuration file could not be read',
   BIND_FAILED: 'a listening socket could not be opened',
+  ENGINE_UNAVAILABLE: 'the driver that engine.driver insists on does not run on this machine',
   WIRE_MALFORMED: 'a peer sent bytes that the protocol does not allow',
   WIRE_TOO_LARGE: 'a peer announced a message above the limit',
   PROBE_URL_INVALID: 'the probe URL was not understood',

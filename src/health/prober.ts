@@ -1,10 +1,10 @@
 // What a monitor needs of a prober, whatever the protocol.
 // Implementations are in probers/; tests pass their own.
 
-import { type FailureCode, type ServerFacts } from './result.ts';
+import { type FailureCode, type PassCode, type ServerFacts } from './result.ts';
 
 export type ProbeAnswer =
-  | { readonly code: 'L7OK'; readonly detail: string; readonly facts: ServerFacts }
+  | { readonly code: PassCode; readonly detail: string; readonly facts: ServerFacts }
   | { readonly code: FailureCode; readonly detail: string };
 
 export interface Prober {

@@ -10,6 +10,7 @@ import { type MonotonicMs } from '../core/clock.ts';
  */
 export const checkCodes = {
   L7OK: { outcome: 'pass', means: 'the server answered and told its role' },
+  L4OK: { outcome: 'pass', means: 'the server accepted the connection; nothing was asked' },
   L4CON: { outcome: 'fail', means: 'the connection was refused or the host is unreachable' },
   L4TOUT: { outcome: 'fail', means: 'the connection was not established in time' },
   L4LOST: { outcome: 'fail', means: 'an established probe session was closed or reset by the server' },
@@ -68,17 +69,25 @@ interface ResultBase {
   readonly detail: string;
 }
 
-export type FailureCode = Exclude<CheckCode, 'L7OK'>;
+/** Codes that come with facts: `L7OK` with what the server told, `L4OK` with the knowledge that nothing was told. */
+export type PassCode = 'L7OK' | 'L4OK';
+export type FailureCode = Exclude<CheckCode, PassCode>;
 
-export type ProbeResult =
-  | (ResultBase & { readonly code: 'L7OK'; readonly facts: ServerFacts })
-  | (ResultBase & { readonly code: FailureCode });
+export type PassedResult = ResultBase & { readonly code: PassCode; readonly facts: ServerFacts };
+export type ProbeResult = PassedResult | (ResultBase & { readonly code: FailureCode });
 
 export function outcomeOf(result: ProbeResult): Outcome {
   return checkCodes[result.code].outcome;
 }
 
+/** Whether a result, or a prober's answer, is one of success: it has facts. */
+export function hasPassed<T extends { readonly code: CheckCode }>(
+  result: T,
+): result is T & { readonly code: PassCode } {
+  return checkCodes[result.code].outcome === 'pass';
+}
+
 /** The facts of a result, or `null` when it has none. */
 export function factsOf(result: ProbeResult | null): ServerFacts | null {
-  return result?.code === 'L7OK' ? result.facts : null;
+  return result !== null && hasPassed(result) ? result.facts : null;
 }

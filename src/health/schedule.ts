@@ -3,7 +3,7 @@
 
 import { type Random } from '../core/random.ts';
 import { type HealthState } from './state.ts';
-import { outcomeOf, type ProbeResult } from './result.ts';
+import { factsOf, outcomeOf, type ProbeResult } from './result.ts';
 
 export type Tempo = 'calm' | 'doubt' | 'vacant';
 
@@ -33,7 +33,7 @@ export function nextDelayMs(
   const { health, result, tempo } = state;
   if (result === null || result.code === 'L4LOST') return 0;
   if (tempo === 'vacant') {
-    const mayBeNext = result.code === 'L7OK' && result.facts.role === 'replica';
+    const mayBeNext = factsOf(result)?.role === 'replica';
     return mayBeNext ? policy.promotionIntervalMs : policy.fastIntervalMs;
   }
   if (tempo === 'doubt' || outcomeOf(result) === 'inconclusive' || !isSettled(health))

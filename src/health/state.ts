@@ -2,7 +2,7 @@
 // Not role (a replica is healthy) and not admin state. Called by the monitor.
 
 import { type MonotonicMs } from '../core/clock.ts';
-import { outcomeOf, type FailureCode, type ProbeResult } from './result.ts';
+import { hasPassed, outcomeOf, type FailureCode, type ProbeResult } from './result.ts';
 
 export type HealthState =
   | { readonly kind: 'unknown'; readonly passes: number; readonly fails: number }
@@ -36,7 +36,7 @@ export function observe(
 function step(state: HealthState, result: ProbeResult, policy: HealthPolicy): HealthState {
   const outcome = outcomeOf(result);
   if (outcome === 'inconclusive') return state;
-  if (result.code === 'L7OK') {
+  if (hasPassed(result)) {
     if (state.kind === 'up') return state.fails === 0 ? state : { kind: 'up', fails: 0 };
     const passes = state.passes + 1;
     if (passes >= policy.rise) return { kind: 'up', fails: 0 };

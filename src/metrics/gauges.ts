@@ -4,7 +4,7 @@
 import { type Clock, type MonotonicMs } from '../core/clock.ts';
 import { factsOf, type Role } from '../health/result.ts';
 import { type FrontendGauge } from '../proxy/events.ts';
-import { type BackendChange, type BackendView, type ServerView } from '../topology/model.ts';
+import { hasRoles, type BackendChange, type BackendView, type ServerView } from '../topology/model.ts';
 import { type Metrics } from './metrics.ts';
 
 export interface LiveState {
@@ -24,8 +24,9 @@ export interface GaugeReader {
 
 export function createGauges(metrics: Metrics, state: LiveState, clock: Clock): GaugeReader {
   const bytesSeen = new Map<string, { up: number; down: number }>();
-  const vacantSince = new Map(state.views().map(view => [view.name, clock.now()]));
-  for (const { name: backend } of state.views()) metrics.backendPrimaryChanges.inc({ backend }, 0);
+  const withRoles = state.views().filter(({ protocol }) => hasRoles(protocol));
+  const vacantSince = new Map(withRoles.map(view => [view.name, clock.now()]));
+  for (const { name: backend } of withRoles) metrics.backendPrimaryChanges.inc({ backend }, 0);
 
   /** Adds the time since the last look, if there was no primary then, and looks again. */
   function countVacancy(view: BackendView, now: MonotonicMs): void {
@@ -38,14 +39,23 @@ export function createGauges(metrics: Metrics, state: LiveState, clock: Clock): 
 
   function refreshServer(view: BackendView, server: ServerView): void {
     const labels = { backend: view.name, server: server.name };
-    const facts = factsOf(server.result);
     metrics.serverUp.set(labels, server.health.kind === 'up' ? 1 : 0);
+    metrics.serverConnectionsActive.set(labels, state.sessionsOf(view.name, server.name));
+    if (hasRoles(view.protocol)) refreshRole(view, server, labels);
+  }
+
+  /** Where servers have no roles these are absent: a 0 would look like a primary that is missed. */
+  function refreshRole(
+    view: BackendView,
+    server: ServerView,
+    labels: { readonly backend: string; readonly server: string },
+  ): void {
+    const facts = factsOf(server.result);
     metrics.serverWritable.set(labels, facts?.writable === true ? 1 : 0);
     for (const role of roles)
       metrics.serverRole.set({ ...labels, role }, (facts?.role ?? 'unknown') === role ? 1 : 0);
     if (facts === null || facts.lagSeconds === null) metrics.serverLag.remove(labels);
     else metrics.serverLag.set(labels, facts.lagSeconds);
-    metrics.serverConnectionsActive.set(labels, state.sessionsOf(view.name, server.name));
     metrics.backendPrimary.set(labels, view.primary === server.name ? 1 : 0);
   }
 
@@ -64,8 +74,10 @@ export function createGauges(metrics: Metrics, state: LiveState, clock: Clock): 
     },
     refresh() {
       for (const view of state.views()) {
-        countVacancy(view, clock.now());
-        metrics.backendSplitBrain.set({ backend: view.name }, view.splitBrain ? 1 : 0);
+        if (hasRoles(view.protocol)) {
+          countVacancy(view, clock.now());
+          metrics.backendSplitBrain.set({ backend: view.name }, view.splitBrain ? 1 : 0);
+        }
         for (const server of view.servers) refreshServer(view, server);
       }
       for (const frontend of state.frontends()) refreshFrontend(frontend);

@@ -100,11 +100,11 @@ export function createMetrics(build: { version: string; node: string }) {
       ['backend', 'server'],
       FAST_BUCKETS,
     ),
-    serverCheckFailures: counter('server_check_failures_total', 'Probes that found no role, by check code.', [
-      'backend',
-      'server',
-      'code',
-    ]),
+    serverCheckFailures: counter(
+      'server_check_failures_total',
+      'Probes that did not succeed, by check code.',
+      ['backend', 'server', 'code'],
+    ),
     backendPrimary: gauge('backend_primary', '1 for the server that is the primary now.', [
       'backend',
       'server',

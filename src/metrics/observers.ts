@@ -2,19 +2,19 @@
 // Holds no state of its own but who was the primary last. Wired by app.
 
 import { outcomeOf } from '../health/result.ts';
-import { type ProxyObserver } from '../proxy/events.ts';
+import { type EngineObserver } from '../proxy/events.ts';
 import { type Incident } from '../topology/incidents.ts';
 import { type BackendChange } from '../topology/model.ts';
 import { type Metrics } from './metrics.ts';
 
 type ProxyMetrics = Pick<
-  ProxyObserver,
-  'accepted' | 'rejected' | 'holdEnded' | 'connectFailed' | 'connected' | 'sessionEnded'
+  EngineObserver,
+  'accepted' | 'rejected' | 'holdEnded' | 'connectFailed' | 'connected' | 'sessionEnded' | 'workerLost'
 >;
 
 export function proxyMetrics(metrics: Metrics): ProxyMetrics {
   return {
-    accepted: frontend => metrics.frontendConnectionsTotal.inc({ frontend }),
+    accepted: (frontend, count) => metrics.frontendConnectionsTotal.inc({ frontend }, count),
     rejected: (frontend, reason) => metrics.frontendConnectionsRejected.inc({ frontend, reason }),
     holdEnded: (frontend, _backend, waitedMs) =>
       metrics.frontendHoldSeconds.observe({ frontend }, waitedMs / 1000),
@@ -25,6 +25,11 @@ export function proxyMetrics(metrics: Metrics): ProxyMetrics {
     },
     sessionEnded: ({ frontend, backend, server, reason }) =>
       metrics.sessionsClosed.inc({ frontend, backend, server, reason }),
+    workerLost(lost) {
+      for (const { sessions, ...labels } of lost) {
+        metrics.sessionsClosed.inc({ ...labels, reason: 'worker-lost' }, sessions);
+      }
+    },
   };
 }
 

@@ -2,7 +2,7 @@
 // Not the hold's limit (hold.ts). Called by frontend.ts for each accepted client.
 
 import { BlockList, isIPv6 } from 'node:net';
-import { addToBlockList } from '../config/schema.ts';
+import { addToBlockList } from '../config/addresses.ts';
 import { REFUSALS_MAX } from '../core/limits.ts';
 import { type RejectReason } from './events.ts';
 

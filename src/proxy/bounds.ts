@@ -13,8 +13,8 @@ export const HALF_CLOSED_MAX_MS = 60_000;
 /** Longest time between two looks at the byte counters of open sessions. */
 export const SWEEP_MAX_MS = 5_000;
 
-/** TCP keepalive starts after this much silence, on both sides of every session. */
-export const KEEPALIVE_DELAY_MS = 30_000;
+/** Clients that connect while the loop is busy wait in the kernel, as far as it allows (net.core.somaxconn). */
+export const LISTEN_BACKLOG = 4096;
 
 /** An accept error that repeats (no descriptors) is told of at most this often. */
 export const ACCEPT_ERROR_INTERVAL_MS = 10_000;
@@ -37,3 +37,15 @@ export const RETRY_PAUSE_MS = 25;
 
 /** Answers to SSLRequest and GSSENCRequest that a refused client gets; libpq asks for each once. */
 export const ENCRYPTION_REFUSALS_MAX = 2;
+
+/** How often it is looked whether workers apply the views they are shown, and how often in a row they may not have. */
+export const STUCK_CHECK_MS = 500;
+export const STUCK_STRIKES = 4;
+
+/** A worker that died is replaced at once if it had run for this long; else after a pause that doubles. */
+export const WORKER_STEADY_MS = 10_000;
+export const WORKER_RESTART_MIN_MS = 100;
+export const WORKER_RESTART_MAX_MS = 5_000;
+
+/** How long a worker that was told to end may take beyond the deadline it was given. */
+export const WORKER_END_MS = 2_000;

@@ -28,6 +28,7 @@ export const closeReasons = {
   'server-down': 'the server was marked down',
   idle: 'no byte in either direction for idle_timeout',
   shutdown: 'Pointsman is shutting down',
+  'worker-lost': 'the worker thread that carried it died',
 } as const;
 export type CloseReason = keyof typeof closeReasons;
 
@@ -59,8 +60,16 @@ export interface SessionEnd {
   readonly connectMs: number;
 }
 
+/** Sessions that ended with a worker: there is nobody left who knows more of them. */
+export interface LostSessions {
+  readonly frontend: string;
+  readonly backend: string;
+  readonly server: string;
+  readonly sessions: number;
+}
+
 export interface ProxyObserver {
-  accepted(frontend: string): void;
+  accepted(frontend: string, count: number): void;
   rejected(frontend: string, reason: RejectReason, client: Address): void;
   held(frontend: string): void;
   /** `backend` so that an incident can count whom it made wait. */
@@ -71,6 +80,11 @@ export interface ProxyObserver {
   /** Sessions to one server closed together, because of a demotion or mark-down. */
   sessionsClosed(backend: string, server: string, reason: CloseReason, count: number): void;
   acceptError(frontend: string, code: string, detail: string): void;
+}
+
+/** Of the proxy with the threads it may run in. */
+export interface EngineObserver extends ProxyObserver {
+  workerLost(lost: readonly LostSessions[], detail: string): void;
 }
 
 /** What runs now, for metrics and the API: read, never kept. */

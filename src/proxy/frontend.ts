@@ -9,20 +9,25 @@ import { type BackendView } from '../topology/model.ts';
 import { createAdmission } from './admission.ts';
 import { SWEEP_MAX_MS } from './bounds.ts';
 import { cancelTargets } from './cancel.ts';
-import { NetConnection, type ConnectionHost } from './drivers/net/connection.ts';
-import { listen, type IncomingClient, type Listener } from './drivers/net/listener.ts';
+import { Connection, type ConnectionHost } from './connection.ts';
+import { type Driver, type IncomingClient, type Listener } from './driver.ts';
 import { type FrontendGauge, type HoldOutcome, type ProxyObserver, type RejectReason } from './events.ts';
 import { type ChangeListener } from './failover.ts';
 import { HoldQueue } from './hold.ts';
 import { refusal } from './refusal.ts';
 import { type SessionRegistry } from './registry.ts';
 import { decide, hasServer, type RouteDecision, type RoutePolicy } from './router.ts';
+import { type FrontendTally } from './tallies.ts';
 
 export interface FrontendDeps {
   readonly name: string;
   readonly config: FrontendConfig;
   readonly view: () => BackendView;
+  readonly driver: Driver;
   readonly registry: SessionRegistry;
+  readonly tally: FrontendTally;
+  /** Held clients that may be under way at once. */
+  readonly releaseBurst: number;
   readonly clock: Clock;
   readonly random: Random;
   readonly observer: ProxyObserver;
@@ -33,20 +38,17 @@ export class Frontend implements ChangeListener {
   readonly #policy: RoutePolicy;
   readonly #admit: ReturnType<typeof createAdmission>;
   readonly #host: ConnectionHost;
-  readonly #hold: HoldQueue<NetConnection>;
-  /** Every connection with an open socket, and of them: admitted ones at work, those beyond the limit, those that dial. */
-  readonly #connections = new Set<NetConnection>();
-  readonly #admitted = new Set<NetConnection>();
-  readonly #refused = new Set<NetConnection>();
-  readonly #dialing = new Set<NetConnection>();
+  readonly #hold: HoldQueue<Connection>;
+  /** Every connection with an open socket, and of them: those beyond the limit, and those that dial. */
+  readonly #connections = new Set<Connection>();
+  readonly #refused = new Set<Connection>();
+  readonly #dialing = new Set<Connection>();
   #listener: Listener | null = null;
   #releaseTimer: Timer | null = null;
   #sweepTimer: Timer | null = null;
   #turn = 0;
   #draining = false;
   #vacantSince: MonotonicMs | null;
-  #endedUp = 0;
-  #endedDown = 0;
   #emptied: (() => void)[] = [];
 
   constructor(deps: FrontendDeps) {
@@ -54,15 +56,17 @@ export class Frontend implements ChangeListener {
     this.#deps = deps;
     this.#policy = { route: config.route, balance: config.balance, maxLagMs: config.maxLagMs };
     this.#admit = createAdmission(config);
-    this.#hold = new HoldQueue(config.holdMax);
+    const { tally } = deps;
+    this.#hold = new HoldQueue(() => config.holdMax - tally.heldByAll + tally.held, deps.releaseBurst);
     this.#vacantSince = hasServer(this.#policy, deps.view(), clock.now()) ? null : clock.now();
     this.#host = this.#createHost();
   }
 
   /** Rejects with BIND_FAILED. */
   async listen(): Promise<void> {
-    const { name, config, clock, observer } = this.#deps;
-    this.#listener = await listen(name, config.bind, clock, {
+    const { name, config, driver, observer } = this.#deps;
+    const request = { frontend: name, bind: config.bind, tcp: config.tcp };
+    this.#listener = await driver.listen(request, {
       accepted: client => this.#accept(client),
       acceptError: (code, detail) => observer.acceptError(name, code, detail),
     });
@@ -84,35 +88,25 @@ export class Frontend implements ChangeListener {
     const { clock, view } = this.#deps;
     const at = clock.now();
     if (this.#hold.size === 0 || !hasServer(this.#policy, view(), at)) return;
-    for (const connection of this.#hold.take(at)) connection.handle({ kind: 'released', at });
+    const released = this.#hold.take(at);
+    this.#countHeld();
+    for (const connection of released) connection.handle({ kind: 'released', at });
     this.#scheduleRelease();
   }
 
   gauge(): FrontendGauge {
-    const { name, config, clock, view } = this.#deps;
-    let sessions = 0;
-    let bytesUp = this.#endedUp;
-    let bytesDown = this.#endedDown;
-    let connections = 0;
-    for (const connection of this.#connections) {
-      if (connection.stateKind === 'closed') continue;
-      connections += 1;
-      if (connection.stateKind !== 'relaying') continue;
-      sessions += 1;
-      bytesUp += connection.bytes.up;
-      bytesDown += connection.bytes.down;
-    }
+    const { name, config, clock, view, tally } = this.#deps;
     return {
       name,
       bind: this.#listener?.address ?? config.bind,
       backend: config.backend,
       route: config.route,
-      connections,
-      sessions,
-      held: this.#hold.size,
+      connections: tally.connections,
+      sessions: tally.sessions,
+      held: tally.held,
       available: !this.#draining && hasServer(this.#policy, view(), clock.now()),
-      bytesUp,
-      bytesDown,
+      bytesUp: tally.bytesUp,
+      bytesDown: tally.bytesDown,
     };
   }
 
@@ -139,13 +133,17 @@ export class Frontend implements ChangeListener {
   }
 
   #createHost(): ConnectionHost {
-    const { name, config, clock, registry, observer, view } = this.#deps;
+    const { name, config, driver, clock, registry, observer, tally, view } = this.#deps;
     const { backend, holdMs, connectTimeoutMs, idleTimeoutMs } = config;
+    const { protocol } = view();
     return {
       frontend: name,
       backend,
-      rules: { route: config.route, maxLagMs: config.maxLagMs, holdMs, connectTimeoutMs },
+      rules: { protocol, route: config.route, maxLagMs: config.maxLagMs, holdMs, connectTimeoutMs },
       idleTimeoutMs,
+      tcp: config.tcp,
+      driver,
+      tally,
       clock,
       registry,
       observer,
@@ -161,26 +159,31 @@ export class Frontend implements ChangeListener {
       loggedIn: connection => {
         if (this.#hold.loggedIn(connection)) this.#scheduleRelease(true);
       },
-      cancelTargets: (pid, key) =>
-        cancelTargets(view(), registry, { frontend: name, route: config.route }, pid, key),
+      cancelTargets: (pid, key) => cancelTargets(view(), registry, config.route, pid, key),
       closed: connection => this.#closed(connection),
       gone: connection => this.#gone(connection),
     };
   }
 
-  #accept(incoming: IncomingClient): void {
-    const { name, observer } = this.#deps;
-    observer.accepted(name);
-    const crowd = { admitted: this.#admitted.size, refused: this.#refused.size };
-    const admission = this.#admit(incoming.address.host, crowd);
+  #accept({ address, socket }: IncomingClient): void {
+    const { name, observer, tally } = this.#deps;
+    observer.accepted(name, 1);
+    // Counted before it is judged: another worker that judges at the same moment must see it.
+    tally.admitted += 1;
+    const admission = this.#admit(address.host, {
+      admitted: tally.admittedByAll - 1,
+      refused: this.#refused.size,
+    });
+    if (admission.kind !== 'admit') tally.admitted -= 1;
     if (admission.kind === 'drop') {
-      incoming.drop();
-      observer.rejected(name, admission.reason, incoming.address);
+      socket.destroy();
+      observer.rejected(name, admission.reason, address);
       return;
     }
-    const connection = new NetConnection(incoming.socket, incoming.address, this.#host);
+    const connection = new Connection(socket, address, this.#host);
+    tally.connections += 1;
     this.#connections.add(connection);
-    (admission.kind === 'admit' ? this.#admitted : this.#refused).add(connection);
+    if (admission.kind === 'refuse') this.#refused.add(connection);
     connection.start(admission.kind === 'admit' ? null : admission.reason);
   }
 
@@ -197,20 +200,22 @@ export class Frontend implements ChangeListener {
     });
   }
 
-  #wait(connection: NetConnection, again: boolean, pause: boolean): boolean {
+  #wait(connection: Connection, again: boolean, pause: boolean): boolean {
     const { name, clock, observer } = this.#deps;
     if (pause) this.#hold.pause(clock.now());
     if (again) this.#hold.giveBack(connection);
     else if (this.#hold.join(connection)) observer.held(name);
     else return false;
+    this.#countHeld();
     this.#scheduleRelease();
     return true;
   }
 
-  #waited(connection: NetConnection, outcome: HoldOutcome, waitedMs: number): void {
+  #waited(connection: Connection, outcome: HoldOutcome, waitedMs: number): void {
     const { name, config, observer } = this.#deps;
     if (outcome === 'served') this.#hold.connected(connection, this.#deps.clock.now());
     else this.#hold.leave(connection);
+    this.#countHeld();
     observer.holdEnded(name, config.backend, waitedMs, outcome);
     // One less under way: the next may go as soon as what is happening now is done with.
     this.#scheduleRelease(true);
@@ -239,14 +244,19 @@ export class Frontend implements ChangeListener {
     });
   }
 
-  #closed(connection: NetConnection): void {
-    this.#endedUp += connection.bytes.up;
-    this.#endedDown += connection.bytes.down;
-    this.#admitted.delete(connection);
+  #closed(connection: Connection): void {
+    const { tally } = this.#deps;
+    tally.connections -= 1;
+    if (!this.#refused.has(connection)) tally.admitted -= 1;
     this.#hold.leave(connection);
+    this.#countHeld();
   }
 
-  #gone(connection: NetConnection): void {
+  #countHeld(): void {
+    this.#deps.tally.held = this.#hold.size;
+  }
+
+  #gone(connection: Connection): void {
     this.#connections.delete(connection);
     this.#refused.delete(connection);
     if (this.#connections.size > 0) return;

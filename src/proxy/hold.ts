@@ -10,7 +10,8 @@ import { LOGIN_MAX_MS, RELEASE_BURST, RELEASE_TICK_MS, RELEASE_TRICKLE, RETRY_PA
  * server is no longer eligible): it waits on, ahead of those who came later. It may `leave` at any time.
  */
 export class HoldQueue<T> {
-  readonly #max: number;
+  readonly #room: () => number;
+  readonly #burst: number;
   /** In order of arrival: a Set and not a list, so that a client that leaves is forgotten in one step. */
   readonly #waiting = new Set<T>();
   /** Given back after a failed dial: they came before everybody in `#waiting`. */
@@ -23,9 +24,13 @@ export class HoldQueue<T> {
   /** After a failure one client tries for all; the first success opens the gate again. */
   #probing = false;
 
-  /** `max`: clients that may wait at once, 0 or more. */
-  constructor(max: number) {
-    this.#max = max;
+  /**
+   * `room`: clients that may wait now, those who do included; 0 or more.
+   * `burst`: clients that may be under way at once.
+   */
+  constructor(room: () => number, burst: number = RELEASE_BURST) {
+    this.#room = room;
+    this.#burst = burst;
   }
 
   /** Clients that wait now; those released and not yet settled aren't among them. */
@@ -37,7 +42,7 @@ export class HoldQueue<T> {
   join(client: T): boolean {
     const known = this.#waiting.has(client) || this.#returned.has(client) || this.#released.has(client);
     invariant(!known, 'a client waits once');
-    if (this.size >= this.#max) return false;
+    if (this.size >= this.#room()) return false;
     this.#waiting.add(client);
     return true;
   }
@@ -63,7 +68,7 @@ export class HoldQueue<T> {
     return this.#loggingIn.delete(client);
   }
 
-  /** A released client got none and waits on at the head. Bounded by `max` and the burst: it was in the hold before. */
+  /** A released client got none and waits on at the head. Bounded by `room` and the burst: it was in the hold before. */
   giveBack(client: T): void {
     invariant(this.#released.delete(client), 'only a released client is given back');
     this.#returned.add(client);
@@ -106,7 +111,7 @@ export class HoldQueue<T> {
   /** Clients that may be under way besides those that are. */
   #open(): number {
     if (this.#probing) return 1 - this.#released.size;
-    return RELEASE_BURST - this.#released.size - this.#loggingIn.size;
+    return this.#burst - this.#released.size - this.#loggingIn.size;
   }
 
   #forgetOldLogins(now: MonotonicMs): void {

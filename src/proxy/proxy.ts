@@ -6,10 +6,13 @@ import { type Clock } from '../core/clock.ts';
 import { type Random } from '../core/random.ts';
 import { type Topic } from '../core/topic.ts';
 import { type BackendChange, type BackendView } from '../topology/model.ts';
+import { RELEASE_BURST } from './bounds.ts';
+import { type Driver } from './driver.ts';
 import { type FrontendGauge, type ProxyObserver } from './events.ts';
 import { applyChange } from './failover.ts';
 import { Frontend } from './frontend.ts';
 import { SessionRegistry } from './registry.ts';
+import { createTallies, type Tallies } from './tallies.ts';
 
 /** What the proxy needs of the topology. */
 export interface TopologySource {
@@ -18,8 +21,12 @@ export interface TopologySource {
 }
 
 export interface ProxyDeps {
-  readonly config: Config;
+  readonly frontends: Config['frontends'];
   readonly topology: TopologySource;
+  readonly driver: Driver;
+  /** Left out: this proxy is the only one. Else the numbers it shares with `workers - 1` others. */
+  readonly tallies?: Tallies;
+  readonly workers?: number;
   readonly clock: Clock;
   readonly random: Random;
   readonly observer: ProxyObserver;
@@ -37,12 +44,23 @@ export interface Proxy {
   close(): Promise<void>;
 }
 
-export function createProxy({ config, topology, clock, random, observer }: ProxyDeps): Proxy {
-  const registry = new SessionRegistry();
-  const frontends = Object.entries(config.frontends).map(([name, frontendConfig]) => {
-    const view = (): BackendView => topology.view(frontendConfig.backend);
-    const frontend = new Frontend({ name, config: frontendConfig, view, registry, clock, random, observer });
-    return { backend: frontendConfig.backend, frontend };
+export function createProxy(deps: ProxyDeps): Proxy {
+  const { topology, driver, clock, random, observer, tallies = createTallies(), workers = 1 } = deps;
+  const registry = new SessionRegistry(tallies);
+  const frontends = Object.entries(deps.frontends).map(([name, config]) => {
+    const frontend = new Frontend({
+      name,
+      config,
+      view: (): BackendView => topology.view(config.backend),
+      driver,
+      registry,
+      tally: tallies.frontend(name),
+      releaseBurst: Math.ceil(RELEASE_BURST / workers),
+      clock,
+      random,
+      observer,
+    });
+    return { backend: config.backend, frontend };
   });
   const all = frontends.map(({ frontend }) => frontend);
   const unsubscribe = topology.changes.subscribe(change => {

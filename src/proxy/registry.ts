@@ -4,6 +4,7 @@
 import { type Route } from '../config/schema.ts';
 import { invariant } from '../core/errors.ts';
 import { type CloseReason } from './events.ts';
+import { createTallies, type ServerTally, type Tallies } from './tallies.ts';
 
 export interface JoinedSession {
   readonly frontend: string;
@@ -23,22 +24,28 @@ interface ServerEntry {
   readonly sessions: Set<JoinedSession>;
   /** Of the sessions, those that came for the primary: counted, so that each new session can be checked in one step. */
   forPrimary: number;
-  dials: number;
 }
 
 export class SessionRegistry {
   readonly #backends = new Map<string, Map<string, ServerEntry>>();
   readonly #keys = new Map<string, JoinedSession>();
+  readonly #tallies: Tallies;
+
+  constructor(tallies: Tallies = createTallies()) {
+    this.#tallies = tallies;
+  }
 
   add(session: JoinedSession): void {
     const entry = this.#entry(session.backend, session.server);
     entry.sessions.add(session);
+    this.#tally(session).sessions += 1;
     if (session.route === 'primary') entry.forPrimary += 1;
   }
 
   remove(session: JoinedSession): void {
     const entry = this.#entry(session.backend, session.server);
     invariant(entry.sessions.delete(session), 'a session leaves the registry once');
+    this.#tally(session).sessions -= 1;
     if (session.route === 'primary') entry.forPrimary -= 1;
   }
 
@@ -47,20 +54,19 @@ export class SessionRegistry {
     return this.#backends.get(backend)?.get(server)?.sessions.size ?? 0;
   }
 
-  /** Sessions and dials: a burst of releases must not all see the same idle server. */
+  /** Sessions and dials, of every worker: a burst of releases must not all see the same idle server. */
   load(backend: string, server: string): number {
-    const entry = this.#backends.get(backend)?.get(server);
-    return entry === undefined ? 0 : entry.sessions.size + entry.dials;
+    return this.#tallies.load(backend, server);
   }
 
-  dialStarted(backend: string, server: string): void {
-    this.#entry(backend, server).dials += 1;
+  dialStarted(frontend: string, backend: string, server: string): void {
+    this.#tallies.server(frontend, backend, server).dials += 1;
   }
 
-  dialEnded(backend: string, server: string): void {
-    const entry = this.#entry(backend, server);
-    entry.dials -= 1;
-    invariant(entry.dials >= 0, 'a dial ends once');
+  dialEnded(frontend: string, backend: string, server: string): void {
+    const tally = this.#tallies.server(frontend, backend, server);
+    tally.dials -= 1;
+    invariant(tally.dials >= 0, 'a dial ends once');
   }
 
   /** Sessions that came for the primary and are joined to another server than `server` (safety rule 3: none may be). */
@@ -84,13 +90,6 @@ export class SessionRegistry {
     return doomed.length;
   }
 
-  /** Servers with sessions of a frontend. */
-  serversOf(frontend: string, backend: string): readonly string[] {
-    return [...(this.#backends.get(backend) ?? [])]
-      .filter(([, { sessions }]) => [...sessions].some(session => session.frontend === frontend))
-      .map(([name]) => name);
-  }
-
   /** Remembers which session a cancel key belongs to; returns how to forget it. */
   learnKey(session: JoinedSession, key: string): () => void {
     const name = `${session.backend} ${key}`;
@@ -110,7 +109,11 @@ export class SessionRegistry {
     let servers = this.#backends.get(backend);
     if (servers === undefined) this.#backends.set(backend, (servers = new Map()));
     let entry = servers.get(server);
-    if (entry === undefined) servers.set(server, (entry = { sessions: new Set(), forPrimary: 0, dials: 0 }));
+    if (entry === undefined) servers.set(server, (entry = { sessions: new Set(), forPrimary: 0 }));
     return entry;
+  }
+
+  #tally({ frontend, backend, server }: JoinedSession): ServerTally {
+    return this.#tallies.server(frontend, backend, server);
   }
 }

@@ -1,6 +1,6 @@
 // The vocabulary of a client connection: its states, what can happen to it, and what a driver has to do about it.
-// No behaviour here: session.ts moves between the states, a driver (drivers/net) turns sockets into events and actions
-// into system calls.
+// No behaviour here: session.ts moves between the states, connection.ts turns what sockets do into events and actions
+// into calls of a driver.
 
 import { type Address } from '../core/address.ts';
 import { type MonotonicMs } from '../core/clock.ts';
@@ -10,6 +10,8 @@ import { type Eligibility, type RouteDecision } from './router.ts';
 
 /** What a frontend's configuration means for one client. */
 export interface SessionRules extends Eligibility {
+  /** `postgres`: the client's first packet is read before it is routed. `tcp`: nothing is known of its bytes. */
+  readonly protocol: BackendView['protocol'];
   readonly holdMs: number;
   readonly connectTimeoutMs: number;
 }

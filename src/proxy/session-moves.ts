@@ -37,8 +37,8 @@ export function route(waiting: Waiting, before: readonly SessionAction[]): Step 
 export function holdOn(waiting: Waiting, at: MonotonicMs, pause: boolean, rules: SessionRules): Step {
   const holdUntil = waiting.holdUntil ?? at;
   if (at >= holdUntil) {
-    if (waiting.lastError !== null) return refuse(waiting, 'connect-failed', at);
-    return refuse(waiting, rules.holdMs === 0 ? 'no-server' : 'hold-timeout', at);
+    if (waiting.lastError !== null) return refuse(waiting, 'connect-failed', at, rules);
+    return refuse(waiting, rules.holdMs === 0 ? 'no-server' : 'hold-timeout', at, rules);
   }
   const again = waiting.heldSince !== null;
   return {
@@ -75,14 +75,22 @@ export function leave(
   return close(event.kind === 'client-reset' ? 'reset' : 'end', { kind: 'left' }, actions);
 }
 
-/** Turns a client away: at once if it has said enough for an answer, else after reading on for a bounded time. */
+/**
+ * Turns a client away: at once if it has said enough for an answer, else after reading on for a bounded time.
+ * Where the protocol isn't known no answer would be understood: a plain close.
+ */
 export function refuse(
   waiting: Waiting,
   reason: RejectReason,
   at: MonotonicMs,
+  rules: SessionRules,
   before: readonly SessionAction[] = [],
 ): Step {
   const outcome: HoldOutcome = reason === 'shutdown' ? 'closed' : 'expired';
+  if (rules.protocol === 'tcp') {
+    const waited = endWait(waiting, outcome, at);
+    return close('reset', { kind: 'rejected', reason }, [...before, ...waited]);
+  }
   const actions: readonly SessionAction[] = [
     ...before,
     ...endWait(waiting, outcome, at),
@@ -161,8 +169,9 @@ export function received(waiting: Waiting, more: Uint8Array): { waiting: Waiting
   return { waiting: { ...waiting, bytes, full }, filled: full && !waiting.full };
 }
 
+/** A copy, also of the bytes that a driver lends for the call. From Buffer's pool: every client's first bytes come by. */
 export function concat(a: Uint8Array, b: Uint8Array): Uint8Array {
-  const joined = new Uint8Array(a.length + b.length);
+  const joined = Buffer.allocUnsafe(a.length + b.length);
   joined.set(a);
   joined.set(b, a.length);
   return joined;

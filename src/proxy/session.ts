@@ -1,6 +1,6 @@
 // One client connection as a pure state machine: an event in, the next state and what to do out.
 // No socket, clock or randomness: time comes with events, so drivers and simulators run the same code.
-// Called by a driver's connection (drivers/net/connection.ts). An event that can't happen in a state throws.
+// Called by connection.ts. An event that can't happen in a state throws.
 
 import { type MonotonicMs } from '../core/clock.ts';
 import { FIRST_BYTES_TIMEOUT_MS } from '../core/limits.ts';
@@ -38,6 +38,9 @@ import {
 
 export const newSession: SessionState = { kind: 'new' };
 
+/** One for all: there are thousands of it. */
+const relaying: SessionState = { kind: 'relaying', ended: null };
+
 const unheard: Waiting = {
   bytes: new Uint8Array(0),
   opening: null,
@@ -52,13 +55,13 @@ const unheard: Waiting = {
 export function step(state: SessionState, event: SessionEvent, rules: SessionRules): Step {
   switch (state.kind) {
     case 'new':
-      return event.kind === 'accepted' ? onAccepted(event) : illegal(state, event);
+      return event.kind === 'accepted' ? onAccepted(event, rules) : illegal(state, event);
     case 'greeting':
-      return inGreeting(state, event);
+      return inGreeting(state, event, rules);
     case 'routing':
       return event.kind === 'routed' ? onRouted(state, event, rules) : late(state, event, state.waiting);
     case 'holding':
-      return inHolding(state, event);
+      return inHolding(state, event, rules);
     case 'dialing':
       return inDialing(state, event, rules);
     case 'relaying':
@@ -73,13 +76,16 @@ export function step(state: SessionState, event: SessionEvent, rules: SessionRul
   }
 }
 
-function onAccepted({ at, refuse: reason }: Of<'accepted'>): Step {
+function onAccepted({ at, refuse: reason }: Of<'accepted'>, rules: SessionRules): Step {
+  if (rules.protocol === 'tcp') {
+    return reason === null ? route(unheard, []) : refuse(unheard, reason, at, rules);
+  }
   const deadline: SessionAction = { kind: 'deadline', at: at + FIRST_BYTES_TIMEOUT_MS };
   if (reason === null) return { state: { kind: 'greeting', waiting: unheard }, actions: [deadline] };
   return { state: { kind: 'refusing', bytes: unheard.bytes, reason, answered: 0 }, actions: [deadline] };
 }
 
-function inGreeting(state: In<'greeting'>, event: SessionEvent): Step {
+function inGreeting(state: In<'greeting'>, event: SessionEvent, rules: SessionRules): Step {
   const { waiting } = state;
   switch (event.kind) {
     case 'received':
@@ -91,7 +97,7 @@ function inGreeting(state: In<'greeting'>, event: SessionEvent): Step {
     case 'deadline':
       return close('reset', { kind: 'rejected', reason: 'first-bytes-timeout' });
     case 'shutdown':
-      return refuse(waiting, 'shutdown', event.at);
+      return refuse(waiting, 'shutdown', event.at, rules);
     default:
       return late(state, event, waiting);
   }
@@ -117,22 +123,22 @@ function onRouted(state: In<'routing'>, { at, decision, epoch }: Of<'routed'>, r
   return dial(waiting, candidates, 0, epoch, rules);
 }
 
-function inHolding(state: In<'holding'>, event: SessionEvent): Step {
+function inHolding(state: In<'holding'>, event: SessionEvent, rules: SessionRules): Step {
   const { waiting } = state;
   switch (event.kind) {
     case 'received':
       return withMore(state, event.bytes);
     case 'hold-full':
-      return refuse({ ...waiting, heldSince: null }, 'hold-full', event.at);
+      return refuse({ ...waiting, heldSince: null }, 'hold-full', event.at, rules);
     case 'released':
       return route(waiting, [{ kind: 'deadline', at: null }]);
     case 'deadline':
-      return refuse(waiting, waiting.lastError === null ? 'hold-timeout' : 'connect-failed', event.at);
+      return refuse(waiting, waiting.lastError === null ? 'hold-timeout' : 'connect-failed', event.at, rules);
     case 'client-ended':
     case 'client-reset':
       return leave(waiting, event, []);
     case 'shutdown':
-      return refuse(waiting, 'shutdown', event.at);
+      return refuse(waiting, 'shutdown', event.at, rules);
     default:
       return late(state, event, waiting);
   }
@@ -157,7 +163,7 @@ function inDialing(state: In<'dialing'>, event: SessionEvent, rules: SessionRule
     case 'client-reset':
       return leave(waiting, event, [abort]);
     case 'shutdown':
-      return refuse(waiting, 'shutdown', event.at, [abort]);
+      return refuse(waiting, 'shutdown', event.at, rules, [abort]);
     default:
       return late(state, event, waiting);
   }
@@ -181,7 +187,7 @@ function onConnected(state: In<'dialing'>, event: Of<'connected'>, rules: Sessio
     return route(waiting, [{ kind: 'abort-dial', dial }]);
   const { bytes, opening } = waiting;
   return {
-    state: { kind: 'relaying', ended: null },
+    state: relaying,
     actions: [
       ...endWait(waiting, 'served', event.at),
       { kind: 'relay', at: event.at, dial, target, first: bytes, opening, epoch },
@@ -197,7 +203,7 @@ function onConnectFailed(
 ): Step {
   const waiting = { ...state.waiting, lastError: error };
   // Another server would need a descriptor or port too, and a held client keeps one that sessions may need.
-  if (error === 'local') return refuse(waiting, 'descriptors', at);
+  if (error === 'local') return refuse(waiting, 'descriptors', at, rules);
   const timeLeft = rules.holdMs === 0 || at < (waiting.holdUntil ?? at);
   if (timeLeft && state.index + 1 < state.candidates.length) {
     return dial(waiting, state.candidates, state.index + 1, state.epoch, rules);

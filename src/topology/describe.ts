@@ -1,7 +1,7 @@
 // What changed between two views, as sentences: one per change, none for a repeated check. Pure.
 // The log and the incident timeline tell the same story because both take it from here.
 
-import { factsOf, type ProbeResult } from '../health/result.ts';
+import { factsOf, hasPassed, type ProbeResult } from '../health/result.ts';
 import { type BackendChange, type ServerView } from './model.ts';
 
 export function describeChange({ before, after }: BackendChange): readonly string[] {
@@ -39,11 +39,13 @@ function describeServer(before: ServerView, after: ServerView): string[] {
 /** A result without what differs from check to check (durations, positions). */
 function tell(result: ProbeResult | null): string {
   const facts = factsOf(result);
-  if (facts === null) return result === null ? 'not asked yet' : result.code;
+  if (result === null) return 'not asked yet';
+  if (facts === null) return result.code;
+  if (result.code === 'L4OK') return 'accepts connections';
   const timeline = facts.timeline === null ? '' : `, timeline ${facts.timeline}`;
   return `${facts.role}${facts.writable ? ', writable' : ', not writable'}${timeline}`;
 }
 
 function because(result: ProbeResult | null): string {
-  return result === null || result.code === 'L7OK' ? '' : ` (${result.detail})`;
+  return result === null || hasPassed(result) ? '' : ` (${result.detail})`;
 }

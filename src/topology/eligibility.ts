@@ -3,6 +3,7 @@
 // once to choose a server and once more after the connection to it was made.
 
 import { type MonotonicMs } from '../core/clock.ts';
+import { factsOf } from '../health/result.ts';
 import { isFresh, type BackendView, type ServerView } from './model.ts';
 
 /**
@@ -11,24 +12,26 @@ import { isFresh, type BackendView, type ServerView } from './model.ts';
  */
 export function acceptsWrites(view: BackendView, now: MonotonicMs): ServerView | null {
   const server = view.servers.find(candidate => candidate.name === view.primary);
-  if (server === undefined || server.health.kind !== 'up' || server.result?.code !== 'L7OK') return null;
-  const { facts } = server.result;
-  if (facts.role !== 'primary' || !facts.writable) return null;
+  if (server === undefined || server.health.kind !== 'up') return null;
+  const facts = factsOf(server.result);
+  if (facts === null || facts.role !== 'primary' || !facts.writable) return null;
   return isFresh(server.result, now, view.freshnessMs) ? server : null;
 }
 
 /**
- * The primary and the replicas that are up and whose newest result is a fresh answer, in file order. A server that says
+ * The primary and the replicas (without roles: all) that are up and whose newest result is a fresh answer, in file order. A server that says
  * it is a primary and was not elected (an old one that returned, split brain) serves nobody, not even readers.
  */
 export function serving(view: BackendView, now: MonotonicMs): readonly ServerView[] {
-  return view.servers.filter(
-    server =>
-      server.health.kind === 'up' &&
-      server.result?.code === 'L7OK' &&
-      (server.result.facts.role !== 'primary' || server.name === view.primary) &&
-      isFresh(server.result, now, view.freshnessMs),
-  );
+  return view.servers.filter(({ name, health, result }) => {
+    const facts = factsOf(result);
+    return (
+      health.kind === 'up' &&
+      facts !== null &&
+      (facts.role !== 'primary' || name === view.primary) &&
+      isFresh(result, now, view.freshnessMs)
+    );
+  });
 }
 
 /** Replicas to read from, in file order. With `maxLagMs`, only those that replicate and are known to be no further behind. */
@@ -38,8 +41,9 @@ export function readable(
   maxLagMs: number | null,
 ): readonly ServerView[] {
   return serving(view, now).filter(({ result }) => {
-    if (result?.code !== 'L7OK' || result.facts.role !== 'replica') return false;
-    const { replicating, lagSeconds } = result.facts;
+    const facts = factsOf(result);
+    if (facts?.role !== 'replica') return false;
+    const { replicating, lagSeconds } = facts;
     return (
       maxLagMs === null || (replicating === true && lagSeconds !== null && lagSeconds * 1000 <= maxLagMs)
     );

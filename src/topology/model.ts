@@ -3,8 +3,9 @@
 
 import { type Address } from '../core/address.ts';
 import { type MonotonicMs } from '../core/clock.ts';
+import { type Protocol } from '../config/schema.ts';
 import { type HealthState } from '../health/state.ts';
-import { type ProbeResult } from '../health/result.ts';
+import { type PassedResult, type ProbeResult } from '../health/result.ts';
 
 export interface ServerView {
   readonly name: string;
@@ -13,14 +14,14 @@ export interface ServerView {
   /** The newest probe result, whatever its outcome; `null` before the first. */
   readonly result: ProbeResult | null;
   /** The newest result that carried facts: what the server last said of itself, for people and for evidence. */
-  readonly lastAnswer: Extract<ProbeResult, { code: 'L7OK' }> | null;
+  readonly lastAnswer: PassedResult | null;
 }
 
 export interface BackendView {
   readonly name: string;
-  readonly protocol: 'postgres';
+  readonly protocol: Protocol;
   readonly servers: readonly ServerView[];
-  /** The elected primary. It stays elected through a doubt (a missed probe), so ask `acceptsWrites` before routing. */
+  /** The elected primary; always `null` where servers have no roles. It stays elected through a doubt (a missed probe), so ask `acceptsWrites` before routing. */
   readonly primary: string | null;
   /** Grows by one at every change of `primary`; never falls. */
   readonly epoch: number;
@@ -30,6 +31,14 @@ export interface BackendView {
   readonly reasons: readonly string[];
   /** A result older than this proves nothing (safety rule 1). */
   readonly freshnessMs: number;
+}
+
+/**
+ * Whether the servers of a protocol are primaries and replicas. Where they aren't, there never is a primary, and nothing
+ * is wrong with that.
+ */
+export function hasRoles(protocol: Protocol): boolean {
+  return protocol !== 'tcp';
 }
 
 /** What changed, with the view after it; published in the order of happening. */

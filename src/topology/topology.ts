@@ -5,24 +5,28 @@ import { type Address } from '../core/address.ts';
 import { type Clock } from '../core/clock.ts';
 import { invariant } from '../core/errors.ts';
 import { Topic } from '../core/topic.ts';
-import { type ProbeResult } from '../health/result.ts';
+import { hasPassed, type ProbeResult } from '../health/result.ts';
 import { initialHealth, type HealthState } from '../health/state.ts';
-import { elect, type Lineage, type MultipleWritersPolicy } from './elect.ts';
+import { elect, type Election, type Lineage, type MultipleWritersPolicy } from './elect.ts';
 import { type BackendChange, type BackendView, type ServerView } from './model.ts';
 
-export interface BackendSpec {
+export type BackendSpec = {
   readonly name: string;
-  readonly protocol: 'postgres';
   readonly servers: readonly { readonly name: string; readonly address: Address }[];
-  readonly multipleWriters: MultipleWritersPolicy;
   readonly freshnessMs: number;
-}
+} & (
+  | { readonly protocol: 'postgres'; readonly multipleWriters: MultipleWritersPolicy }
+  | { readonly protocol: 'tcp' }
+);
 
 interface BackendState {
   readonly spec: BackendSpec;
   view: BackendView;
   lineage: Lineage | null;
 }
+
+const NO_ROLES = 'servers that speak plain TCP have no roles: none of them is the primary';
+const noElection: Election = { primary: null, splitBrain: false, lineage: null, reasons: [NO_ROLES] };
 
 export class Topology {
   /** Published after every probe result, with the views before and after; subscribers run in order, synchronously. */
@@ -54,14 +58,17 @@ export class Topology {
       view.name === server ? observed(view, health, result) : view,
     );
     const { spec, lineage } = state;
-    const election = elect({
-      servers,
-      current: before.primary,
-      lineage,
-      policy: spec.multipleWriters,
-      now: at,
-      freshnessMs: spec.freshnessMs,
-    });
+    const election =
+      spec.protocol === 'tcp'
+        ? noElection
+        : elect({
+            servers,
+            current: before.primary,
+            lineage,
+            policy: spec.multipleWriters,
+            now: at,
+            freshnessMs: spec.freshnessMs,
+          });
     invariant(
       election.primary === null || servers.some(view => view.name === election.primary),
       'the primary is a member of its backend',
@@ -96,7 +103,7 @@ function initialView(spec: BackendSpec): BackendView {
     primary: null,
     epoch: 0,
     splitBrain: false,
-    reasons: Object.freeze(['no server has been asked yet']),
+    reasons: Object.freeze([spec.protocol === 'tcp' ? NO_ROLES : 'no server has been asked yet']),
     freshnessMs: spec.freshnessMs,
   });
 }
@@ -106,6 +113,6 @@ function observed(view: ServerView, health: HealthState, result: ProbeResult): S
     ...view,
     health,
     result,
-    lastAnswer: result.code === 'L7OK' ? result : view.lastAnswer,
+    lastAnswer: hasPassed(result) ? result : view.lastAnswer,
   });
 }

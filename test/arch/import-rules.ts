@@ -99,6 +99,12 @@ export const importRules: IFlattenedRuleSet = {
       to: { path: '^(node:)?(net|tls|dns|http|https|http2|dgram)(/promises)?$' },
     },
     {
+      name: 'system-calls-and-threads-only-in-the-kernel-driver',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/proxy/drivers/kernel/' },
+      to: { path: '(^|/)koffi(/|$)|^(node:)?worker_threads$' },
+    },
+    {
       name: 'no-development-packages-at-run-time',
       severity: 'error',
       from: { path: '^src/' },

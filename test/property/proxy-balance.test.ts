@@ -53,7 +53,7 @@ test('hold queue: nobody is lost, doubled or overtaken, and everybody who stays 
   );
   fc.assert(
     fc.property(fc.array(command, { maxLength: 300, size: 'max' }), fc.nat(100), (commands, max) => {
-      const hold = new HoldQueue<number>(max);
+      const hold = new HoldQueue<number>(() => max);
       let waiting: number[] = [];
       let released: number[] = [];
       const returned = new Set<number>();

@@ -38,7 +38,7 @@ class World implements ChangeListener {
     { epoch: 0 },
   );
   readonly registry = new SessionRegistry();
-  readonly hold = new HoldQueue<Client>(HOLD_MAX);
+  readonly hold = new HoldQueue<Client>(() => HOLD_MAX);
   readonly clients: Client[] = [];
   readonly #policy: RoutePolicy;
   #turn = 0;
@@ -66,7 +66,7 @@ class World implements ChangeListener {
 
   tell(client: Client, event: SessionEvent): void {
     const { route, maxLagMs } = this.#policy;
-    const rules = { route, maxLagMs, holdMs: 1000, connectTimeoutMs: 200 };
+    const rules = { protocol: 'postgres' as const, route, maxLagMs, holdMs: 1000, connectTimeoutMs: 200 };
     const { state, actions } = step(client.state, event, rules);
     client.state = state;
     const follow = actions.flatMap(action => this.#perform(client, action));

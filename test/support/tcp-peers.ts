@@ -15,6 +15,18 @@ export async function until(condition: () => boolean, what: string): Promise<voi
   }
 }
 
+/** Waits until `value` has stayed the same for a while. */
+export async function untilSteady(value: () => number, steadyMs = 300): Promise<void> {
+  let last = NaN;
+  let since = 0;
+  await until(() => {
+    const now = value();
+    if (now !== last) since = performance.now();
+    last = now;
+    return performance.now() - since > steadyMs;
+  }, 'a number to keep still');
+}
+
 /** One end of a connection, with everything that came out of it. */
 export class Peer {
   readonly socket: Socket;
@@ -51,20 +63,22 @@ export class ScriptServer {
     this.peers.push(peer);
     this.onPeer(peer, this.peers.length - 1);
   });
+  #host = '';
   #port = 0;
   onPeer: (peer: Peer, index: number) => void = () => undefined;
 
-  async listen(port = 0): Promise<this> {
+  async listen(port = 0, host = '127.0.0.1'): Promise<this> {
+    this.#host = host;
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', reject);
-      this.#server.listen(port, '127.0.0.1', resolve);
+      this.#server.listen(port, host, resolve);
     });
     this.#port = (this.#server.address() as AddressInfo).port;
     return this;
   }
 
   get address(): Address {
-    return { host: '127.0.0.1', port: this.#port };
+    return { host: this.#host, port: this.#port };
   }
 
   /** Stops listening; connections are refused from now on. */
@@ -89,12 +103,18 @@ export function closeClients(): void {
   for (const socket of clients) socket.destroy();
 }
 
-export async function connectPeer({ port }: Address, first?: Uint8Array): Promise<Peer> {
-  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true, noDelay: true });
-  clients.add(socket);
-  socket.once('close', () => clients.delete(socket));
-  const peer = new Peer(socket);
+export async function connectPeer({ host, port }: Address, first?: Uint8Array): Promise<Peer> {
+  const peer = beginPeer({ host, port });
+  const { socket } = peer;
   await until(() => !socket.connecting || peer.closed, 'a connection');
   if (first !== undefined) socket.write(first);
   return peer;
+}
+
+/** Without waiting for the connection: a thousand of these cost no thousand waits. */
+export function beginPeer({ host, port }: Address): Peer {
+  const socket = connect({ port, host, allowHalfOpen: true, noDelay: true });
+  clients.add(socket);
+  socket.once('close', () => clients.delete(socket));
+  return new Peer(socket);
 }

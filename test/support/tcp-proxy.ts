@@ -1,16 +1,20 @@
 // A proxy on loopback with a topology that the test writes itself, and an observer that keeps a diary.
 
-import { type TestContext } from 'node:test';
+import { test, type TestContext } from 'node:test';
 import { type Address } from '../../src/core/address.ts';
-import { configSchema } from '../../src/config/schema.ts';
+import { configSchema, type Config } from '../../src/config/schema.ts';
 import { systemClock, type Clock } from '../../src/core/clock.ts';
 import { seededRandom } from '../../src/core/random.ts';
 import { Topic } from '../../src/core/topic.ts';
 import { outcomeOf, type ProbeResult } from '../../src/health/result.ts';
-import { type FrontendGauge, type ProxyObserver, type SessionEnd } from '../../src/proxy/events.ts';
+import { loadLibc } from '../../src/proxy/drivers/kernel/libc.ts';
+import { WorkerPool } from '../../src/proxy/drivers/kernel/pool.ts';
+import { createNetDriver } from '../../src/proxy/drivers/net/driver.ts';
+import { type EngineObserver, type FrontendGauge, type SessionEnd } from '../../src/proxy/events.ts';
 import { createProxy, type Proxy, type TopologySource } from '../../src/proxy/proxy.ts';
 import { type BackendChange, type BackendView } from '../../src/topology/model.ts';
-import { closeClients, ScriptServer } from './tcp-peers.ts';
+import { closeClients, ScriptServer, until } from './tcp-peers.ts';
+import { WorkerWatch } from './tcp-workers.ts';
 import { backend, server, up } from './views.ts';
 
 /** Each test's own truth: results never age unless it says so. */
@@ -45,7 +49,7 @@ export class FakeTopology implements TopologySource {
   }
 }
 
-export interface Diary extends ProxyObserver {
+export interface Diary extends EngineObserver {
   /** One line per call, such as `rejected hold-full` or `connectFailed pg1 refused`. */
   readonly lines: string[];
   readonly ends: SessionEnd[];
@@ -59,7 +63,7 @@ export function createDiary(): Diary {
     lines,
     ends,
     count: prefix => lines.filter(line => line.startsWith(prefix)).length,
-    accepted: () => void lines.push('accepted'),
+    accepted: (_frontend, count) => void lines.push(...Array<string>(count).fill('accepted')),
     rejected: (_frontend, reason) => void lines.push(`rejected ${reason}`),
     held: () => void lines.push('held'),
     holdEnded: (_frontend, _backend, _waitedMs, outcome) => void lines.push(`holdEnded ${outcome}`),
@@ -72,6 +76,8 @@ export function createDiary(): Diary {
     sessionsClosed: (_backend, name, reason, count) =>
       void lines.push(`sessionsClosed ${name} ${reason} ${count}`),
     acceptError: (_frontend, code) => void lines.push(`acceptError ${code}`),
+    workerLost: (lost, detail) =>
+      void lines.push(`workerLost ${lost.reduce((sum, { sessions }) => sum + sessions, 0)} ${detail}`),
   };
 }
 
@@ -80,6 +86,9 @@ export interface Stage {
   readonly topology: FakeTopology;
   readonly diary: Diary;
   readonly servers: Readonly<Record<string, ScriptServer>>;
+  readonly workers: WorkerWatch;
+  /** Waits until what the topology says is in force: on `net` that is so when `set` returns. */
+  settled(): Promise<void>;
   /** Where frontend `name` listens. */
   at(name?: string): Address;
   gauge(name?: string): FrontendGauge;
@@ -87,18 +96,59 @@ export interface Stage {
 
 export interface StageOptions {
   readonly servers?: readonly string[];
+  /** Where a server listens, 127.0.0.1 if left out, and as which host the topology names it, the same if left out. */
+  readonly hosts?: Readonly<Record<string, { readonly listen?: string; readonly named?: string }>>;
+  /** Of a server that is none of the stage's, in place of the one that is. */
+  readonly addresses?: Readonly<Record<string, Address>>;
+  /** What the proxy is born with, as of `FakeTopology.set`; left out: no server was ever asked. */
+  readonly initial?: readonly [results: Readonly<Record<string, ProbeResult>>, primary: string | null];
   /** Frontends in the words of the configuration file; bind and backend are filled in. */
   readonly frontends?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   readonly clock?: Clock;
+  /** Left out: the net driver. */
+  readonly engine?: Engine;
 }
+
+/** What moves the bytes in a test: the same tests run on each. */
+export type Engine = 'net' | { readonly workers: number };
+
+export const engines: readonly (readonly [string, Engine])[] = [
+  ['net', 'net'],
+  ['kernel', { workers: 1 }],
+  ['kernel with 3 workers', { workers: 3 }],
+];
+
+/** One test for each engine, its name in front. `which`: left out, all of them. */
+export function onEngines(
+  title: string,
+  body: (t: TestContext, engine: Engine) => Promise<void>,
+  which: (engine: Engine) => boolean = () => true,
+): void {
+  for (const [name, engine] of engines) {
+    if (which(engine)) test(`${name}: ${title}`, t => body(t, engine));
+  }
+}
+
+/** For what one loop after the other decides: with several workers the order between them is nobody's. */
+export const oneLoop = (engine: Engine): boolean => engine === 'net' || engine.workers === 1;
 
 /** Servers, topology and a listening proxy; all of it ends with the test. */
 export async function openStage(t: TestContext, options: StageOptions = {}): Promise<Stage> {
   const names = options.servers ?? ['pg1', 'pg2'];
   const servers = Object.fromEntries(
-    await Promise.all(names.map(async name => [name, await new ScriptServer().listen()] as const)),
+    await Promise.all(
+      names.map(async name => {
+        const host = options.hosts?.[name]?.listen;
+        return [name, await new ScriptServer().listen(0, host)] as const;
+      }),
+    ),
   );
-  const addresses = Object.fromEntries(Object.entries(servers).map(([name, { address }]) => [name, address]));
+  const addresses = Object.fromEntries(
+    Object.entries(servers).map(([name, { address }]) => [
+      name,
+      options.addresses?.[name] ?? { ...address, host: options.hosts?.[name]?.named ?? address.host },
+    ]),
+  );
   const given = options.frontends ?? { app: {} };
   const config = configSchema.parse({
     frontends: Object.fromEntries(
@@ -113,9 +163,11 @@ export async function openStage(t: TestContext, options: StageOptions = {}): Pro
     },
   });
   const topology = new FakeTopology(addresses);
+  if (options.initial !== undefined) topology.set(...options.initial);
   const diary = createDiary();
   const clock = options.clock ?? systemClock;
-  const proxy = createProxy({ config, topology, clock, random: seededRandom(1), observer: diary });
+  const workers = new WorkerWatch(t);
+  const proxy = await createEngine(options.engine ?? 'net', config, topology, clock, diary);
   t.after(async () => {
     closeClients();
     await proxy.close();
@@ -127,5 +179,22 @@ export async function openStage(t: TestContext, options: StageOptions = {}): Pro
     if (found === undefined) throw new Error(`no frontend ${name}`);
     return found;
   };
-  return { proxy, topology, diary, servers, gauge, at: name => gauge(name).bind };
+  const settled = (): Promise<void> => until(() => workers.settled, 'the workers to follow the topology');
+  return { proxy, topology, diary, servers, workers, settled, gauge, at: name => gauge(name).bind };
+}
+
+export async function createEngine(
+  engine: Engine,
+  { frontends }: Pick<Config, 'frontends'>,
+  topology: TopologySource,
+  clock: Clock,
+  observer: Diary,
+): Promise<Proxy> {
+  if (engine === 'net') {
+    const driver = createNetDriver(clock);
+    return createProxy({ frontends, topology, driver, clock, random: seededRandom(1), observer });
+  }
+  const loaded = await loadLibc();
+  if (!loaded.ok) throw new Error(`the kernel driver doesn't run here: ${loaded.reason}`);
+  return new WorkerPool({ frontends, topology, clock, observer, libc: loaded.libc, workers: engine.workers });
 }

@@ -7,6 +7,7 @@ import { type BackendView } from '../../src/topology/model.ts';
 import { backend, fail, pass, passReplica, server } from './views.ts';
 
 export const primaryRules: SessionRules = {
+  protocol: 'postgres',
   route: 'primary',
   maxLagMs: null,
   holdMs: 30_000,

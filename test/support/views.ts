@@ -1,6 +1,6 @@
 // Literals for tests of what reads views: results, servers, backends, with what matters given and the rest plausible.
 
-import { type FailureCode, type ProbeResult, type ServerFacts } from '../../src/health/result.ts';
+import { hasPassed, type FailureCode, type ProbeResult, type ServerFacts } from '../../src/health/result.ts';
 import { type HealthState } from '../../src/health/state.ts';
 import { type BackendView, type ServerView } from '../../src/topology/model.ts';
 
@@ -33,6 +33,24 @@ export const passReplica = (given: Partial<ServerFacts> = {}, at = 0): ProbeResu
   facts: replicaFacts(given),
 });
 
+/** What a check of a plain TCP server says that accepts connections. */
+export const passTcp = (at = 0): ProbeResult & { code: 'L4OK' } => ({
+  ...pass({}, at),
+  code: 'L4OK',
+  detail: 'accepts connections',
+  facts: {
+    role: 'unknown',
+    writable: false,
+    version: null,
+    systemId: null,
+    timeline: null,
+    position: null,
+    lagSeconds: null,
+    replicating: null,
+    upstream: null,
+  },
+});
+
 export const fail = (code: FailureCode = 'L4CON', at = 0): ProbeResult => ({
   code,
   detail: `failed: ${code}`,
@@ -51,17 +69,13 @@ export const down = (lastError: FailureCode = 'L4CON'): HealthState => ({
 
 export function server(name: string, result: ProbeResult | null, health?: HealthState): ServerView {
   const implied: HealthState =
-    result === null
-      ? { kind: 'unknown', passes: 0, fails: 0 }
-      : result.code === 'L7OK'
-        ? up
-        : down(result.code);
+    result === null ? { kind: 'unknown', passes: 0, fails: 0 } : hasPassed(result) ? up : down(result.code);
   return {
     name,
     address: { host: '10.0.0.1', port: 5000 + Number(/\d+/.exec(name)?.[0] ?? 0) },
     health: health ?? implied,
     result,
-    lastAnswer: result?.code === 'L7OK' ? result : null,
+    lastAnswer: result !== null && hasPassed(result) ? result : null,
   };
 }
 

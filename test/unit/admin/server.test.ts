@@ -9,7 +9,7 @@ import { silentLogger } from '../../../src/core/logger.ts';
 import { createMetrics } from '../../../src/metrics/metrics.ts';
 import { type FrontendGauge } from '../../../src/proxy/events.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
-import { backend, fail, pass, passReplica, server } from '../../support/views.ts';
+import { backend, fail, pass, passReplica, passTcp, server } from '../../support/views.ts';
 
 const view = backend(
   [server('pg1', pass()), server('pg2', passReplica({ lagSeconds: 2 })), server('pg3', fail())],
@@ -19,6 +19,12 @@ const view = backend(
     reasons: ['pg1 is the only server that may be written to'],
   },
 );
+
+const tcpView = backend([server('c1', passTcp()), server('c2', fail())], {
+  name: 'cache',
+  protocol: 'tcp',
+  reasons: ['no roles'],
+});
 
 function frontend(name: string, available: boolean): FrontendGauge {
   return {
@@ -45,7 +51,7 @@ describe('admin', () => {
       version: '1.2.3',
       startedAt: '2026-01-01T00:00:00.000Z',
       clock: new FakeClock(),
-      views: () => (broken ? assert.fail('broken on purpose') : [view]),
+      views: () => (broken ? assert.fail('broken on purpose') : [view, tcpView]),
       frontends: () => frontends,
       sessionsOf: (_backend: string, name: string) => (name === 'pg1' ? 2 : 0),
     };
@@ -104,6 +110,21 @@ describe('admin', () => {
     );
     const [first] = state['frontends'] as Record<string, unknown>[];
     assert.deepEqual([first?.['bind'], first?.['sessions'], first?.['held']], ['[::1]:6432', 2, 1]);
+  });
+
+  test('state: servers without roles are up or down, and nobody is missed', async () => {
+    const state = (await (await fetch(`${url}/api/v1/state`)).json()) as Record<string, unknown[]>;
+    const [, cache] = state['backends'] as Record<string, unknown>[];
+    assert.deepEqual([cache?.['protocol'], cache?.['primary'], cache?.['split_brain']], ['tcp', null, false]);
+    const servers = cache?.['servers'] as Record<string, unknown>[];
+    assert.deepEqual(
+      servers.map(s => [s['health'], s['role'], s['writable'], s['lag_seconds'], s['version']]),
+      [
+        ['up', 'unknown', false, null, null],
+        ['down', 'unknown', false, null, null],
+      ],
+    );
+    assert.equal((servers[0]?.['last_check'] as Record<string, unknown>)['code'], 'L4OK');
   });
 
   test('metrics: prometheus text with our prefix', async () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { interpolate } from '../../../src/config/interpolate.ts';
-import { AROUND, VALID, configOf, errors, variant } from './kit.ts';
+import { AROUND, VALID, configOf, errors, postgresOf, variant } from './kit.ts';
 
 const files: Readonly<Record<string, string>> = {
   '/secret': 'from file\r\n',
@@ -73,19 +73,20 @@ test('interpolation: numbers, durations, addresses and choices may come from the
     .replace('hold: 30s', 'hold: "${N}s"')
     .replace('0.0.0.0:5433', '${HOST}:5433')
     .replace('mode: verify-full', 'mode: "${MODE}"');
-  const { frontends, backends } = configOf(text, {
+  const config = configOf(text, {
     ...AROUND,
     env: { ...AROUND.env, N: '42', HOST: '10.1.1.1', MODE: 'verify-full' },
   });
+  const { frontends } = config;
   assert.equal(frontends['app-rw']?.holdMax, 42);
   assert.equal(frontends['app-rw']?.holdMs, 42_000);
   assert.deepEqual(frontends['app-ro']?.bind, { host: '10.1.1.1', port: 5433 });
-  assert.equal(backends['app']?.check.tls.mode, 'verify-full');
+  assert.equal(postgresOf(config, 'app').check.tls.mode, 'verify-full');
 });
 
 test('interpolation: a number in a text that is a text stays text', () => {
   assert.equal(
-    configOf(VALID, { ...AROUND, env: { PROBE_PASSWORD: '12345' } }).backends['app']?.check.password,
+    postgresOf(configOf(VALID, { ...AROUND, env: { PROBE_PASSWORD: '12345' } }), 'app').check.password,
     '12345',
   );
   assert.deepEqual(errors(variant('hold_max: 500', 'hold_max: "500"'), AROUND), [
@@ -96,7 +97,7 @@ test('interpolation: a number in a text that is a text stays text', () => {
 test('interpolation: what comes out is never read as YAML', () => {
   const password = '{a: [*x, "]} # : \nfrontends: {}';
   assert.equal(
-    configOf(VALID, { ...AROUND, env: { PROBE_PASSWORD: password } }).backends['app']?.check.password,
+    postgresOf(configOf(VALID, { ...AROUND, env: { PROBE_PASSWORD: password } }), 'app').check.password,
     password,
   );
 });

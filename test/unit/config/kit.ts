@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { formatIssue, loadConfig, type Issue, type LoadResult } from '../../../src/config/load.ts';
-import { type Config } from '../../../src/config/schema.ts';
+import { type BackendConfig, type Config } from '../../../src/config/schema.ts';
 
 export const FILE = 'pointsman.yaml';
 
@@ -40,6 +40,13 @@ export function configOf(text: string, around?: Surroundings): Config {
   const result = load(text, around);
   assert.ok(result.ok, issuesOf(result).map(formatIssue).join('\n'));
   return result.config;
+}
+
+/** A PostgreSQL backend of a configuration; fails if there is none of this name. */
+export function postgresOf(config: Config, name: string): Extract<BackendConfig, { protocol: 'postgres' }> {
+  const backend = config.backends[name];
+  assert.ok(backend?.protocol === 'postgres', `${name} is a PostgreSQL backend`);
+  return backend;
 }
 
 /** A valid configuration without warnings; line 4 is `bind`, and so on. */

@@ -1,7 +1,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { formatIssue, loadConfig } from '../../../src/config/load.ts';
-import { AROUND, FILE, VALID, configOf, errors, load, issuesOf, variant, warnings } from './kit.ts';
+import {
+  AROUND,
+  FILE,
+  VALID,
+  configOf,
+  errors,
+  load,
+  issuesOf,
+  postgresOf,
+  variant,
+  warnings,
+} from './kit.ts';
 
 /** One change of the valid configuration, and exactly what is said about it. */
 const cases: readonly (readonly [name: string, from: string, to: string, expected: readonly string[]])[] = [
@@ -233,7 +244,7 @@ test('loading: a valid configuration has neither errors nor warnings, and its de
   });
   assert.equal(config.frontends['app-ro']?.holdMs, 30_000);
   assert.equal(config.frontends['app-ro']?.maxLagMs, 10_000);
-  assert.equal(config.backends['app']?.check.password, 'correct-horse');
+  assert.equal(postgresOf(config, 'app').check.password, 'correct-horse');
 });
 
 test('loading: every mistake is reported at once, in the order of the file', () => {

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { type ProbeResult } from '../../../src/health/result.ts';
 import { freshnessBoundMs, nextDelayMs, type Tempo } from '../../../src/health/schedule.ts';
 import { type HealthState } from '../../../src/health/state.ts';
-import { down, fail, pass, passReplica, up } from '../../support/views.ts';
+import { down, fail, pass, passReplica, passTcp, up } from '../../support/views.ts';
 
 const policy = { intervalMs: 1000, fastIntervalMs: 50, promotionIntervalMs: 10 };
 const middle = () => 0.5;
@@ -35,6 +35,7 @@ const cases: readonly [string, { health: HealthState; result: ProbeResult | null
       { health: up, result: passReplica(), tempo: 'vacant' },
       10,
     ],
+    ['a plain TCP server that is up: interval', { health: up, result: passTcp(), tempo: 'calm' }, 1000],
     ['no primary, a dead server: fast', { health: down(), result: fail(), tempo: 'vacant' }, 50],
   ];
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type ProbeResult } from '../../../src/health/result.ts';
 import { initialHealth, observe, type HealthState } from '../../../src/health/state.ts';
-import { fail, pass } from '../../support/views.ts';
+import { fail, pass, passTcp } from '../../support/views.ts';
 
 const P = pass();
 const F = fail('L4CON');
@@ -19,6 +19,12 @@ const scenarios: readonly {
     policy: { rise: 1, fall: 2 },
     results: [P],
     kinds: ['up'],
+  },
+  {
+    name: 'a connection that was accepted is a pass like any other',
+    policy: { rise: 2, fall: 1 },
+    results: [passTcp(), passTcp(), F, passTcp(), passTcp()],
+    kinds: ['unknown', 'up', 'down', 'down', 'up'],
   },
   {
     name: 'a new server that fails is unknown until fall is reached',

@@ -5,7 +5,7 @@ import { createMetrics } from '../../../src/metrics/metrics.ts';
 import { topologyMetrics } from '../../../src/metrics/observers.ts';
 import { type BackendView } from '../../../src/topology/model.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
-import { backend, fail, pass, passReplica, server } from '../../support/views.ts';
+import { backend, fail, pass, passReplica, passTcp, server } from '../../support/views.ts';
 
 const build = { version: '1', node: 'v20' };
 
@@ -112,4 +112,33 @@ test('metrics: bytes of open sessions count at each scrape, once', async () => {
   gauges.refresh();
   assert.equal(await value(metrics, 'frontend_bytes_total{frontend="rw",direction="in"}'), 150);
   assert.equal(await value(metrics, 'frontend_bytes_total{frontend="rw",direction="out"}'), 7);
+});
+
+test('metrics: a backend without roles has nothing to say of primaries, so no alert on them fires', async () => {
+  const clock = new FakeClock();
+  const metrics = createMetrics(build);
+  const views = [
+    backend([server('pg1', pass())], { primary: 'pg1' }),
+    backend([server('c1', passTcp()), server('c2', fail())], { name: 'cache', protocol: 'tcp' }),
+  ];
+  const gauges = createGauges(
+    metrics,
+    { views: () => views, frontends: () => [], sessionsOf: () => 3 },
+    clock,
+  );
+  await clock.advance(60_000);
+  gauges.refresh();
+  const text = await metrics.registry.metrics();
+  const [ofApp, ofCache] = ['app', 'cache'].map(name =>
+    text
+      .split('\n')
+      .filter(line => line.includes(`backend="${name}"`))
+      .map(line => line.replace(/^pointsman_|\{.*/g, '')),
+  );
+  for (const name of ['backend_primary', 'backend_without_primary_seconds_total', 'server_role'])
+    assert.ok(ofApp?.includes(name), name);
+  assert.deepEqual([...new Set(ofCache)].sort(), ['server_connections_active', 'server_up']);
+  assert.equal(await value(metrics, 'server_up{backend="cache",server="c1"}'), 1);
+  assert.equal(await value(metrics, 'server_up{backend="cache",server="c2"}'), 0);
+  assert.equal(await value(metrics, 'server_connections_active{backend="cache",server="c1"}'), 3);
 });

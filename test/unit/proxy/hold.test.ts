@@ -12,7 +12,7 @@ import {
 import { HoldQueue } from '../../../src/proxy/hold.ts';
 
 function queueOf(count: number): HoldQueue<number> {
-  const hold = new HoldQueue<number>(count);
+  const hold = new HoldQueue<number>(() => count);
   for (let client = 1; client <= count; client += 1) assert.ok(hold.join(client));
   return hold;
 }
@@ -26,7 +26,7 @@ test('hold queue: a client beyond the limit is not taken in', () => {
   assert.equal(hold.join(3), false);
   hold.leave(1);
   assert.equal(hold.join(3), true);
-  assert.equal(new HoldQueue<number>(0).join(1), false);
+  assert.equal(new HoldQueue<number>(() => 0).join(1), false);
 });
 
 test('hold queue: a client that leaves is forgotten', () => {

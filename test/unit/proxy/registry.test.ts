@@ -42,18 +42,18 @@ const key = Uint8Array.of(0, 0, 0, 9);
 test('registry: sessions and dials are counted by server', () => {
   const { registry, join } = fixture();
   const session = join('pg1');
-  registry.dialStarted('app', 'pg1');
+  registry.dialStarted('rw', 'app', 'pg1');
   assert.deepEqual(
     [registry.count('app', 'pg1'), registry.load('app', 'pg1'), registry.load('app', 'pg2')],
     [1, 2, 0],
   );
   assert.equal(registry.primarySessionsElsewhere('app', 'pg2'), 1);
   assert.equal(registry.primarySessionsElsewhere('app', 'pg1'), 0);
-  registry.dialEnded('app', 'pg1');
+  registry.dialEnded('rw', 'app', 'pg1');
   registry.remove(session);
   assert.equal(registry.load('app', 'pg1'), 0);
   assert.throws(() => registry.remove(session), { code: 'INTERNAL' });
-  assert.throws(() => registry.dialEnded('app', 'pg1'), { code: 'INTERNAL' });
+  assert.throws(() => registry.dialEnded('rw', 'app', 'pg1'), { code: 'INTERNAL' });
 });
 
 test('registry: a demotion closes every session of the old primary, in all frontends, before anybody is released', () => {
@@ -114,7 +114,7 @@ test('cancel targets: a known key leads to its server, until its session ends', 
   const { registry, join } = fixture();
   const view = backend([server('pg1', pass()), server('pg2', passReplica())], { primary: 'pg1' });
   const find = (route: Route, pid: number): string =>
-    cancelTargets(view, registry, { frontend: 'rw', route }, pid, key)
+    cancelTargets(view, registry, route, pid, key)
       .map(({ name }) => name)
       .join();
   const replicaSession = join('pg2', 'any');

@@ -1,42 +1,17 @@
-// Which check code an ending of a probe counts as: socket errors by errno, server errors by SQLSTATE.
+// Which check code an ending of a PostgreSQL probe counts as: socket errors by errno, server errors by SQLSTATE.
 // Not the reading of bytes and not a decision about health. Used by the session and the prober beside it.
 // SQLSTATEs: PostgreSQL documentation, appendix A "PostgreSQL Error Codes".
 
 import { describeError } from '../../../core/errors.ts';
-import { truncate } from '../../../core/limits.ts';
 import { type ServerError } from '../../../protocol/postgres/frames.ts';
-import { type FailureCode } from '../../result.ts';
-
-export interface Failure {
-  readonly code: FailureCode;
-  readonly detail: string;
-}
+import { connectFailure, connectTimeout, failure, type ConnectPhase, type Failure } from '../failures.ts';
 
 /** How far a connection has come; what a silence or an error means depends on it. */
-export type Phase =
-  'resolving' | 'connecting' | 'negotiating' | 'handshaking' | 'login' | 'idle' | 'asking' | 'ended';
-
-const ours: ReadonlySet<string> = new Set([
-  'EMFILE',
-  'ENFILE',
-  'ENOBUFS',
-  'ENOMEM',
-  'EADDRNOTAVAIL',
-  'EACCES',
-  'EPERM',
-]);
-
-export function failure(code: FailureCode, detail: string): Failure {
-  return { code, detail: truncate(detail) };
-}
+export type Phase = ConnectPhase | 'negotiating' | 'handshaking' | 'login' | 'idle' | 'asking' | 'ended';
 
 export function socketFailure(phase: Phase, thrown: unknown): Failure {
+  if (phase === 'resolving' || phase === 'connecting') return connectFailure(thrown);
   const { code, message } = describeError(thrown);
-  if (phase === 'resolving' || phase === 'connecting') {
-    if (ours.has(code)) return failure('L4SYS', message);
-    if (code === 'ENOTFOUND' || code.startsWith('EAI_')) return failure('L4DNS', message);
-    return failure(code === 'ETIMEDOUT' ? 'L4TOUT' : 'L4CON', message);
-  }
   const lost = [
     'ECONNRESET',
     'EPIPE',
@@ -54,9 +29,8 @@ export function socketFailure(phase: Phase, thrown: unknown): Failure {
 export function timeoutFailure(phase: Phase, timeoutMs: number): Failure {
   switch (phase) {
     case 'resolving':
-      return failure('L4DNS', `the name was not resolved within ${timeoutMs} ms`);
     case 'connecting':
-      return failure('L4TOUT', `no connection within ${timeoutMs} ms`);
+      return connectTimeout(phase, timeoutMs);
     case 'handshaking':
       return failure('L6TOUT', `no end of the TLS handshake within ${timeoutMs} ms`);
     default:

@@ -12,7 +12,8 @@ import {
   verifyScram,
   type ScramStart,
 } from '../../../protocol/postgres/scram.ts';
-import { failure, serverFailure, type Failure } from './failures.ts';
+import { failure, type Failure } from '../failures.ts';
+import { serverFailure } from './failures.ts';
 
 export type LoginStep =
   | { readonly kind: 'wait' }

@@ -4,7 +4,7 @@
 import { truncate } from '../../../core/limits.ts';
 import { type ProbeAnswer } from '../../prober.ts';
 import { checkCodes, type FailureCode, type ServerFacts } from '../../result.ts';
-import { type Failure } from './failures.ts';
+import { type Failure } from '../failures.ts';
 
 /** One of the two ways to ask. `alive`: the session can be asked again (it answered, if only with an SQL error). */
 export type Part =

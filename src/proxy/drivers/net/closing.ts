@@ -1,5 +1,5 @@
 // The ways to close a socket that TCP has: politely with a bound, or by a reset. The one place that knows their traps.
-// Called by connection.ts.
+// Called by socket.ts.
 
 import { type Socket } from 'node:net';
 import { type Clock } from '../../../core/clock.ts';

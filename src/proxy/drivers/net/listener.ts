@@ -1,51 +1,27 @@
 // One listening socket. Hands over accepted clients and tells of errors at a bounded rate; decides nothing about them.
-// Called by frontend.ts.
+// Without descriptors it says nothing: libuv itself accepts and closes each client then, so that neither loop nor client
+// waits. Called by driver.ts.
 
 import { createServer, type Socket } from 'node:net';
-import { type Address, formatAddress } from '../../../core/address.ts';
+import { formatAddress } from '../../../core/address.ts';
 import { type Clock } from '../../../core/clock.ts';
 import { describeError, PointsmanError } from '../../../core/errors.ts';
-import { ACCEPT_ERROR_INTERVAL_MS, KEEPALIVE_DELAY_MS } from '../../bounds.ts';
+import { ACCEPT_ERROR_INTERVAL_MS, LISTEN_BACKLOG } from '../../bounds.ts';
+import { type IncomingClient, type Listener, type ListenerEvents, type ListenRequest } from '../../driver.ts';
 import { createThrottle } from '../../throttle.ts';
-
-/** Clients that connect while the loop is busy wait here, as far as the kernel allows (somaxconn). */
-const BACKLOG = 4096;
-
-export interface IncomingClient {
-  readonly address: Address;
-  readonly socket: Socket;
-  /** Closes it unheard. */
-  drop(): void;
-}
-
-export interface ListenerEvents {
-  accepted(client: IncomingClient): void;
-  /**
-   * Told at most once in ACCEPT_ERROR_INTERVAL_MS; `detail` says how many there were since. Without descriptors there
-   * is no error: libuv itself accepts and closes each client then, so that neither the loop nor the client waits.
-   */
-  acceptError(code: string, detail: string): void;
-}
-
-export interface Listener {
-  /** The bound address: the port is the real one where the configured is 0. */
-  readonly address: Address;
-  /** Stops accepting. Accepted sockets are their owner's and go on. */
-  close(): void;
-}
+import { NetSocket } from './socket.ts';
 
 /** Rejects with BIND_FAILED, naming the frontend, the address and the reason. */
 export function listen(
-  frontend: string,
-  bind: Address,
-  clock: Clock,
+  { frontend, bind, tcp }: ListenRequest,
   events: ListenerEvents,
+  clock: Clock,
 ): Promise<Listener> {
   const server = createServer({
     allowHalfOpen: true,
     noDelay: true,
     keepAlive: true,
-    keepAliveInitialDelay: KEEPALIVE_DELAY_MS,
+    keepAliveInitialDelay: tcp.keepaliveIdleSeconds * 1000,
   });
   const throttle = createThrottle(ACCEPT_ERROR_INTERVAL_MS);
   return new Promise((resolve, reject) => {
@@ -55,7 +31,7 @@ export function listen(
       reject(new PointsmanError('BIND_FAILED', `${where}: ${message}`, { cause: thrown }));
     };
     server.once('error', onBindError);
-    server.listen({ host: bind.host, port: bind.port, backlog: BACKLOG }, () => {
+    server.listen({ host: bind.host, port: bind.port, backlog: LISTEN_BACKLOG }, () => {
       server.off('error', onBindError);
       server.on('error', thrown => {
         const count = throttle(clock.now());
@@ -64,7 +40,7 @@ export function listen(
         events.acceptError(code, `${message} (${count} since the last report)`);
       });
       server.on('connection', socket => {
-        const client = incoming(socket);
+        const client = incoming(socket, clock);
         if (client !== null) events.accepted(client);
       });
       const bound = server.address();
@@ -75,17 +51,18 @@ export function listen(
 }
 
 /** Null for a client that has reset the connection already: nobody is left to serve or to tell. */
-function incoming(socket: Socket): IncomingClient | null {
+function incoming(socket: Socket, clock: Clock): IncomingClient | null {
   const { remoteAddress, remotePort } = socket;
-  const drop = (): void => {
-    socket.on('error', () => undefined); // it is being destroyed unheard; its errors say nothing
-    socket.destroy();
-  };
+  // One that is dropped unheard has nobody else to hear its errors, and they say nothing.
+  socket.on('error', () => undefined);
   if (remoteAddress === undefined || remotePort === undefined) {
-    drop();
+    socket.destroy();
     return null;
   }
-  return { address: { host: plainHost(remoteAddress), port: remotePort }, socket, drop };
+  return {
+    address: { host: plainHost(remoteAddress), port: remotePort },
+    socket: new NetSocket(socket, clock),
+  };
 }
 
 /** An IPv4 client on a socket bound to `::` shows as ::ffff:10.0.0.1. */

@@ -1,29 +1,21 @@
 // Two joined sockets: bytes go both ways, as fast as the slower side takes them, and in no other shape than they came.
-// Doesn't decide when a session ends: connection.ts listens to ends and errors and closes. Nothing is kept per packet.
+// Doesn't decide when a session ends: its owner is told of ends and errors, and parts them. Nothing is kept per packet.
+// Called by driver.ts.
 
 import { type Socket } from 'node:net';
+import { type Splice, type Tap } from '../../driver.ts';
+import { NetSocket } from './socket.ts';
+import { invariant } from '../../../core/errors.ts';
 
-/** Sees the server's bytes before the client gets them; returns false when it wants no more. */
-export type Tap = (chunk: Uint8Array) => boolean;
-
-export interface Splice {
-  /** Stops passing on; whatever comes after is read and dropped, so that a socket can still see its peer's end. */
-  stop(): void;
-}
-
-/** `first` goes to the server before anything the client sends from now on. */
-export function splice(client: Socket, server: Socket, first: Uint8Array, tap: Tap | null): Splice {
-  const stopDown = pump(server, client, tap);
-  const stopUp = pump(client, server, null);
+export function splice({ client, server, first, tap, traffic }: Splice): void {
+  invariant(client instanceof NetSocket && server instanceof NetSocket, 'a driver joins its own sockets');
+  const countDown = (bytes: number): void => void (traffic.bytesDown += bytes);
+  const countUp = (bytes: number): void => void (traffic.bytesUp += bytes);
+  server.joined(pump(server.inner, client.inner, tap, countDown));
+  client.joined(pump(client.inner, server.inner, null, countUp));
   // A client that was stopped while it waited is read again, unless its first bytes already fill the way.
-  client.resume();
-  send(first, client, server);
-  return {
-    stop() {
-      stopUp();
-      stopDown();
-    },
-  };
+  client.inner.resume();
+  send(first, client.inner, server.inner);
 }
 
 /** `write` also says "full" of a large chunk that the kernel took at once; then there is nothing to wait for. */
@@ -31,10 +23,14 @@ function send(chunk: Uint8Array, from: Socket, to: Socket): void {
   if (!to.write(chunk) && to.writableLength > 0) from.pause();
 }
 
-/** Back-pressure: a full writer pauses the reader, so at most one chunk above the high-water mark is in memory. */
-function pump(from: Socket, to: Socket, tap: Tap | null): () => void {
+/**
+ * Back-pressure: a full writer pauses the reader, so at most one chunk above the high-water mark is in memory.
+ * Returns how to stop: what comes after is read and dropped, so that a socket can still see its peer's end.
+ */
+function pump(from: Socket, to: Socket, tap: Tap | null, count: (bytes: number) => void): () => void {
   let watcher = tap;
   const onData = (chunk: Uint8Array): void => {
+    count(chunk.length);
     if (watcher !== null && !watcher(chunk)) watcher = null;
     send(chunk, from, to);
   };

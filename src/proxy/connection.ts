@@ -1,16 +1,25 @@
-// One client connection on node:net sockets: turns what they do into session events and carries out the actions.
-// Every decision is session.ts's; what is shared with other clients (hold, routing, counts) is the host's.
+// One client connection: turns what its sockets do into session events and carries out the session's actions.
+// Every decision is session.ts's, every system call the driver's; what is shared with other clients is the host's.
+// Made by frontend.ts for each accepted client. There may be thousands idle: what it holds is kept small.
 
-import { type Socket } from 'node:net';
-import { type Address } from '../../../core/address.ts';
-import { type Clock, type MonotonicMs, type Timer } from '../../../core/clock.ts';
-import { invariant } from '../../../core/errors.ts';
-import { observeBackendKey, startBackendKey } from '../../../protocol/postgres/backend-key.ts';
-import { type BackendView } from '../../../topology/model.ts';
-import { CANCEL_TIMEOUT_MS, HALF_CLOSED_MAX_MS, LINGER_MS } from '../../bounds.ts';
-import { type CloseReason, type HoldOutcome, type ProxyObserver, type RejectReason } from '../../events.ts';
-import { cancelKey, type JoinedSession, type SessionRegistry } from '../../registry.ts';
-import { mayServe, type RouteDecision } from '../../router.ts';
+import { type Address } from '../core/address.ts';
+import { type Clock, type MonotonicMs, type Timer } from '../core/clock.ts';
+import { invariant } from '../core/errors.ts';
+import { observeBackendKey, startBackendKey } from '../protocol/postgres/backend-key.ts';
+import { type BackendView } from '../topology/model.ts';
+import { CANCEL_TIMEOUT_MS, HALF_CLOSED_MAX_MS, LINGER_MS } from './bounds.ts';
+import { deliverCancel } from './cancel-delivery.ts';
+import {
+  type Driver,
+  type Side,
+  type SocketOwner,
+  type Tap,
+  type TcpOptions,
+  type TcpSocket,
+} from './driver.ts';
+import { type CloseReason, type HoldOutcome, type ProxyObserver, type RejectReason } from './events.ts';
+import { cancelKey, type JoinedSession, type SessionRegistry } from './registry.ts';
+import { mayServe, type RouteDecision } from './router.ts';
 import {
   type CloseMode,
   type Outcome,
@@ -19,12 +28,9 @@ import {
   type SessionRules,
   type SessionState,
   type Target,
-} from '../../session-model.ts';
-import { newSession, step } from '../../session.ts';
-import { deliverCancel } from './cancel.ts';
-import { endWithin, resetNow } from './closing.ts';
-import { dial } from './dialer.ts';
-import { splice, type Splice, type Tap } from './splice.ts';
+} from './session-model.ts';
+import { newSession, step } from './session.ts';
+import { type FrontendTally } from './tallies.ts';
 
 /** What a connection needs of its frontend. */
 export interface ConnectionHost {
@@ -32,44 +38,48 @@ export interface ConnectionHost {
   readonly backend: string;
   readonly rules: SessionRules;
   readonly idleTimeoutMs: number;
+  readonly tcp: TcpOptions;
+  readonly driver: Driver;
   readonly clock: Clock;
   readonly registry: SessionRegistry;
   readonly observer: ProxyObserver;
+  readonly tally: FrontendTally;
   view(): BackendView;
   decide(client: Address, waited: boolean): RouteDecision;
   /** False when there is no room. */
-  hold(connection: NetConnection, again: boolean, pause: boolean): boolean;
-  unhold(connection: NetConnection, outcome: HoldOutcome, waitedMs: number): void;
+  hold(connection: Connection, again: boolean, pause: boolean): boolean;
+  unhold(connection: Connection, outcome: HoldOutcome, waitedMs: number): void;
   /** A dial begins (true) or is over. */
-  dialing(connection: NetConnection, active: boolean): void;
+  dialing(connection: Connection, active: boolean): void;
   /** The server has let the client in, as far as that can be seen (not under TLS). */
-  loggedIn(connection: NetConnection): void;
+  loggedIn(connection: Connection): void;
   refusal(reason: RejectReason): Uint8Array;
   cancelTargets(pid: number, key: Uint8Array): readonly Target[];
   /** The connection has done its work; its sockets may linger a while. */
-  closed(connection: NetConnection): void;
+  closed(connection: Connection): void;
   /** Its last socket is gone. */
-  gone(connection: NetConnection): void;
+  gone(connection: Connection): void;
 }
 
 interface Attempt {
   readonly server: string;
   readonly abort: () => void;
   /** Set when it is connected and not yet joined to the client. */
-  socket: Socket | null;
+  socket: TcpSocket | null;
 }
 
-export class NetConnection {
+export class Connection implements SocketOwner, JoinedSession {
   readonly client: Address;
-  readonly #socket: Socket;
+  readonly #socket: TcpSocket;
   readonly #host: ConnectionHost;
   readonly #acceptedAt: MonotonicMs;
   #state: SessionState = newSession;
-  readonly #events: SessionEvent[] = [];
-  #running = false;
+  /** Events that came while another was handled; null while none is. */
+  #queue: SessionEvent[] | null = null;
   #deadline: Timer | null = null;
   #attempt: Attempt | null = null;
-  #joined: { session: JoinedSession; server: Socket; splice: Splice } | null = null;
+  #server: TcpSocket | null = null;
+  #serverName = '';
   #forgetKey: (() => void) | null = null;
   #abortCancel: (() => void) | null = null;
   #waitedMs = 0;
@@ -77,9 +87,10 @@ export class NetConnection {
   /** Sockets and deliveries that are still ours to end. */
   #open = 1;
   #progress = 0;
+  #keptAlive = false;
   #activeAt: MonotonicMs;
 
-  constructor(socket: Socket, client: Address, host: ConnectionHost) {
+  constructor(socket: TcpSocket, client: Address, host: ConnectionHost) {
     this.client = client;
     this.#socket = socket;
     this.#host = host;
@@ -89,11 +100,7 @@ export class NetConnection {
 
   /** Starts reading. `refuse`: it is over a limit and only waits for its answer. */
   start(refuse: RejectReason | null): void {
-    const socket = this.#socket;
-    socket.on('data', this.#onFirstBytes);
-    socket.on('end', () => this.#tell('client-ended'));
-    socket.on('error', () => this.#tell('client-reset'));
-    socket.once('close', () => this.#ended());
+    this.#socket.attach(this, 'client');
     this.handle({ kind: 'accepted', at: this.#acceptedAt, refuse });
   }
 
@@ -101,42 +108,82 @@ export class NetConnection {
     return this.#state.kind;
   }
 
-  /** Bytes of the session, client to server and back; zeros before there is one. */
-  get bytes(): { readonly up: number; readonly down: number } {
-    if (this.#joined === null) return { up: 0, down: 0 };
-    return { up: this.#socket.bytesRead, down: this.#joined.server.bytesRead };
+  /** As a joined session: whom it is joined to. */
+  get server(): string {
+    return this.#serverName;
+  }
+
+  get frontend(): string {
+    return this.#host.frontend;
+  }
+
+  get backend(): string {
+    return this.#host.backend;
+  }
+
+  get route(): JoinedSession['route'] {
+    return this.#host.rules.route;
+  }
+
+  socketData(_side: Side, bytes: Uint8Array): void {
+    this.handle({ kind: 'received', at: this.#host.clock.now(), bytes });
+  }
+
+  socketEnded(side: Side): void {
+    this.#tell(side === 'client' ? 'client-ended' : 'server-ended');
+  }
+
+  socketFailed(side: Side): void {
+    this.#tell(side === 'client' ? 'client-reset' : 'server-reset');
+  }
+
+  socketClosed(): void {
+    this.#open -= 1;
+    if (this.#open === 0) this.#host.gone(this);
   }
 
   /** Events of one connection are handled one after the other, also those that its own actions bring about. */
   handle(event: SessionEvent): void {
-    this.#events.push(event);
-    if (this.#running) return;
-    this.#running = true;
+    if (this.#queue !== null) {
+      this.#queue.push(event);
+      return;
+    }
+    const queue = (this.#queue = [event]);
     try {
-      for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
+      for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
         const { state, actions } = step(this.#state, next, this.#host.rules);
         this.#state = state;
         for (const action of actions) this.#perform(action);
       }
     } finally {
-      this.#running = false;
+      this.#queue = null;
     }
+  }
+
+  evict(reason: CloseReason): void {
+    this.handle({ kind: 'evicted', at: this.#host.clock.now(), reason });
   }
 
   /** Ends everything now, whatever the state, and still reports what became of it. */
   destroy(): void {
-    if (this.#state.kind === 'relaying') this.#evict('shutdown');
+    if (this.#state.kind === 'relaying') this.evict('shutdown');
     else if (this.#state.kind !== 'closed') this.#tell('shutdown');
     if (this.#state.kind === 'refusing' || this.#state.kind === 'cancelling') this.#tell('deadline');
-    this.#joined?.server.destroy();
+    this.#server?.destroy();
     this.#socket.destroy();
   }
 
-  /** Compares the byte counters with those of the last sweep; ends a session that has been silent for too long. */
+  /**
+   * Compares the byte counters with those of the last sweep; ends a session that has been silent for too long. The first
+   * sweep also has the server's socket look after its peer; the client's inherits that from the listener.
+   */
   sweep(now: MonotonicMs): void {
-    if (this.#state.kind !== 'relaying' || this.#joined === null) return;
-    const { server } = this.#joined;
-    const progress = this.#socket.bytesRead + server.bytesRead + delivered(this.#socket) + delivered(server);
+    const server = this.#server;
+    if (this.#state.kind !== 'relaying' || server === null) return;
+    if (!this.#keptAlive) server.keepAlive(this.#host.tcp);
+    this.#keptAlive = true;
+    const client = this.#socket;
+    const progress = client.bytesRead + server.bytesRead + client.bytesSent + server.bytesSent;
     if (progress !== this.#progress) {
       this.#progress = progress;
       this.#activeAt = now;
@@ -144,22 +191,14 @@ export class NetConnection {
     }
     const silentMs = now - this.#activeAt;
     const { idleTimeoutMs } = this.#host;
-    if (idleTimeoutMs > 0 && silentMs >= idleTimeoutMs) this.#evict('idle');
-    else if (this.#state.ended === 'server' && silentMs >= HALF_CLOSED_MAX_MS) this.#evict('server');
+    if (idleTimeoutMs > 0 && silentMs >= idleTimeoutMs) this.evict('idle');
+    else if (this.#state.ended === 'server' && silentMs >= HALF_CLOSED_MAX_MS) this.evict('server');
   }
-
-  readonly #onFirstBytes = (bytes: Uint8Array): void => {
-    this.handle({ kind: 'received', at: this.#host.clock.now(), bytes });
-  };
 
   #tell(
     kind: 'client-ended' | 'client-reset' | 'server-ended' | 'server-reset' | 'deadline' | 'shutdown',
   ): void {
     this.handle({ kind, at: this.#host.clock.now() });
-  }
-
-  #evict(reason: CloseReason): void {
-    this.handle({ kind: 'evicted', at: this.#host.clock.now(), reason });
   }
 
   #perform(action: SessionAction): void {
@@ -195,7 +234,7 @@ export class NetConnection {
         return;
       case 'half-close':
         if (action.side === 'client') this.#socket.end();
-        else this.#joined?.server.end();
+        else this.#server?.end();
         return;
       case 'cancel':
         this.#cancel(action.pid, action.key, action.bytes);
@@ -216,20 +255,22 @@ export class NetConnection {
   }
 
   #dial(number: number, { name, address }: Target, timeoutMs: number): void {
-    const { clock, observer, registry, backend } = this.#host;
+    const { clock, observer, registry, frontend, backend, driver } = this.#host;
     invariant(this.#attempt === null, 'one dial at a time');
-    registry.dialStarted(backend, name);
+    registry.dialStarted(frontend, backend, name);
     this.#host.dialing(this, true);
     const startedAt = clock.now();
     const attempt: Attempt = { server: name, abort: () => abort(), socket: null };
-    const abort = dial(
-      { address, timeoutMs, clock },
+    this.#attempt = attempt;
+    const abort = driver.dial(
+      { address, timeoutMs },
       {
         connected: socket => {
           attempt.socket = socket;
-          this.#connectMs = clock.now() - startedAt;
+          const at = clock.now();
+          this.#connectMs = at - startedAt;
           observer.connected(backend, name, this.#connectMs);
-          this.handle({ kind: 'connected', at: clock.now(), dial: number, view: this.#host.view() });
+          this.handle({ kind: 'connected', at, dial: number, view: this.#host.view() });
         },
         failed: (error, detail) => {
           this.#endAttempt();
@@ -238,7 +279,6 @@ export class NetConnection {
         },
       },
     );
-    this.#attempt = attempt;
   }
 
   #abortDial(): void {
@@ -252,13 +292,14 @@ export class NetConnection {
     const attempt = this.#attempt;
     if (attempt === null) return null;
     this.#attempt = null;
-    this.#host.registry.dialEnded(this.#host.backend, attempt.server);
+    const { frontend, backend, registry } = this.#host;
+    registry.dialEnded(frontend, backend, attempt.server);
     this.#host.dialing(this, false);
     return attempt;
   }
 
   #relay({ at, target, first, opening, epoch }: Extract<SessionAction, { kind: 'relay' }>): void {
-    const { frontend, backend, rules, registry } = this.#host;
+    const { backend, rules, registry, driver, tally } = this.#host;
     const server = this.#endAttempt()?.socket ?? null;
     invariant(server !== null, 'only a connected server is joined to a client');
     const view = this.#host.view();
@@ -276,26 +317,27 @@ export class NetConnection {
         'sessions to the old primary are closed before the first to the new one',
       );
     }
-    const evict = (reason: CloseReason): void => this.#evict(reason);
-    const session: JoinedSession = { frontend, backend, server: target.name, route: rules.route, evict };
-    registry.add(session);
-    this.#open += 1;
-    server.on('end', () => this.#tell('server-ended'));
-    server.on('error', () => this.#tell('server-reset'));
-    server.once('close', () => this.#ended());
-    this.#socket.off('data', this.#onFirstBytes);
-    const tap = opening === null || opening === 'direct-tls' ? null : this.#keyTap(session, opening);
+    this.#serverName = target.name;
+    this.#server = server;
     this.#activeAt = at;
-    this.#joined = { session, server, splice: splice(this.#socket, server, first, tap) };
+    this.#open += 1;
+    registry.add(this);
+    tally.sessions += 1;
+    tally.bytesUp += this.#socket.bytesRead;
+    const tap = opening === null || opening === 'direct-tls' ? null : this.#keyTap(opening);
+    server.attach(this, 'server');
+    driver.splice({ client: this.#socket, server, first, tap, traffic: tally });
+    // Where no login can be seen, the next in the hold need not wait for one.
+    if (rules.protocol === 'tcp') this.#host.loggedIn(this);
   }
 
   /** Learns the session's cancel key as it passes by. */
-  #keyTap(session: JoinedSession, opening: Parameters<typeof startBackendKey>[0]): Tap {
+  #keyTap(opening: Parameters<typeof startBackendKey>[0]): Tap {
     let state = startBackendKey(opening);
     return chunk => {
       state = observeBackendKey(state, chunk);
       if (state.kind === 'found') {
-        this.#forgetKey = this.#host.registry.learnKey(session, cancelKey(state.pid, state.key));
+        this.#forgetKey = this.#host.registry.learnKey(this, cancelKey(state.pid, state.key));
         this.#host.loggedIn(this);
       }
       return state.kind === 'reading';
@@ -303,70 +345,68 @@ export class NetConnection {
   }
 
   #cancel(pid: number, key: Uint8Array, bytes: Uint8Array): void {
-    const { clock } = this.#host;
+    const { clock, driver } = this.#host;
     const targets = this.#host.cancelTargets(pid, key);
     this.#open += 1;
-    this.#abortCancel = deliverCancel({ targets, bytes, timeoutMs: CANCEL_TIMEOUT_MS, clock }, () =>
+    this.#abortCancel = deliverCancel({ targets, bytes, timeoutMs: CANCEL_TIMEOUT_MS, driver }, () =>
       this.handle({ kind: 'cancel-done', at: clock.now() }),
     );
   }
 
   #close(mode: CloseMode, outcome: Outcome): void {
-    const { clock } = this.#host;
-    this.#abortCancel?.();
     this.#forgetKey?.();
-    const joined = this.#joined;
-    if (joined !== null) {
-      // Both halves have ended: what is left is bytes on their way to a slow reader, and they were promised to it.
-      const finished =
-        outcome.kind === 'session' && (outcome.reason === 'client' || outcome.reason === 'server');
-      if (mode === 'end') endWithin(joined.server, finished ? HALF_CLOSED_MAX_MS : LINGER_MS, clock);
-      else resetNow(joined.server);
-      joined.splice.stop();
-      if (mode === 'reset') resetNow(this.#socket);
-      else endWithin(this.#socket, finished ? HALF_CLOSED_MAX_MS : LINGER_MS, clock);
-      this.#host.registry.remove(joined.session);
-    } else if (mode === 'reset') {
-      this.#socket.destroy();
-    } else {
-      if (mode === 'answer' && outcome.kind === 'rejected')
-        this.#socket.write(this.#host.refusal(outcome.reason));
-      this.#socket.off('data', this.#onFirstBytes);
-      endWithin(this.#socket, LINGER_MS, clock);
+    if (this.#server !== null) {
+      this.#host.registry.remove(this);
+      this.#host.tally.sessions -= 1;
     }
     this.#report(outcome);
     this.#host.closed(this);
-    if (this.#abortCancel !== null) this.#ended();
+    // Last, since a socket may say at once that it is gone, and so may the connection be.
+    this.#closeSockets(mode, outcome);
+    if (this.#abortCancel !== null) {
+      this.#abortCancel();
+      this.socketClosed();
+    }
+  }
+
+  #closeSockets(mode: CloseMode, outcome: Outcome): void {
+    const client = this.#socket;
+    const server = this.#server;
+    if (server !== null) {
+      // Both halves have ended: what is left is bytes on their way to a slow reader, and they were promised to it.
+      const finished =
+        outcome.kind === 'session' && (outcome.reason === 'client' || outcome.reason === 'server');
+      const boundMs = finished ? HALF_CLOSED_MAX_MS : LINGER_MS;
+      server.part();
+      client.part();
+      if (mode === 'end') server.endWithin(boundMs);
+      else server.reset();
+      if (mode === 'reset') client.reset();
+      else client.endWithin(boundMs);
+    } else if (mode === 'reset') {
+      client.destroy();
+    } else {
+      if (mode === 'answer' && outcome.kind === 'rejected') client.write(this.#host.refusal(outcome.reason));
+      client.endWithin(LINGER_MS);
+    }
   }
 
   #report(outcome: Outcome): void {
     const { frontend, backend, clock, observer } = this.#host;
     if (outcome.kind === 'rejected') observer.rejected(frontend, outcome.reason, this.client);
-    if (outcome.kind !== 'session' || this.#joined === null) return;
-    const { server } = this.#joined.session;
-    const { up, down } = this.bytes;
+    if (outcome.kind !== 'session' || this.#server === null) return;
     observer.sessionEnded({
       frontend,
       backend,
-      server,
+      server: this.#serverName,
       client: this.client,
       reason: outcome.reason,
-      bytesUp: up,
-      bytesDown: down,
+      bytesUp: this.#socket.bytesRead,
+      bytesDown: this.#server.bytesRead,
       totalMs: clock.now() - this.#acceptedAt,
       // The wait ends when client and server are joined; the connecting in it has its own number.
       heldMs: Math.max(0, this.#waitedMs - this.#connectMs),
       connectMs: this.#connectMs,
     });
   }
-
-  #ended(): void {
-    this.#open -= 1;
-    if (this.#open === 0) this.#host.gone(this);
-  }
-}
-
-/** Bytes that have left this process for the socket's peer. */
-function delivered(socket: Socket): number {
-  return socket.bytesWritten - socket.writableLength;
 }

@@ -1,20 +1,19 @@
 // Delivers one CancelRequest to one or several servers and waits until they have closed: that is all the answer there is
-// (PostgreSQL documentation, 55.2.9 "Canceling Requests in Progress"). Where to is decided in ../../cancel.ts.
+// (PostgreSQL documentation, 55.2.9 "Canceling Requests in Progress"). Where to is decided in cancel.ts.
 
-import { type Clock } from '../../../core/clock.ts';
-import { type Target } from '../../session-model.ts';
-import { dial } from './dialer.ts';
+import { type Driver, type SocketOwner } from './driver.ts';
+import { type Target } from './session-model.ts';
 
 export interface CancelDelivery {
   readonly targets: readonly Target[];
   readonly bytes: Uint8Array;
   readonly timeoutMs: number;
-  readonly clock: Clock;
+  readonly driver: Driver;
 }
 
 /** Calls `done` once, when the last server has closed or couldn't be reached. Returns how to give up: closes all, without `done`. */
 export function deliverCancel(
-  { targets, bytes, timeoutMs, clock }: CancelDelivery,
+  { targets, bytes, timeoutMs, driver }: CancelDelivery,
   done: () => void,
 ): () => void {
   const closers = new Set<() => void>();
@@ -25,17 +24,21 @@ export function deliverCancel(
     if (open === 0 && !abandoned) done();
   };
   for (const { address } of targets) {
-    const abort = dial(
-      { address, timeoutMs, clock },
+    const abort = driver.dial(
+      { address, timeoutMs },
       {
         failed: closed,
         connected(socket) {
           closers.add(() => socket.destroy());
-          socket.once('close', closed);
-          // A reset is an end like any other here; 'close' follows.
-          socket.on('error', () => undefined);
-          socket.once('end', () => socket.destroy());
-          socket.resume();
+          const owner: SocketOwner = {
+            // A server says nothing here; if it does, nobody asked.
+            socketData: () => undefined,
+            socketEnded: () => socket.destroy(),
+            // A reset is an end like any other here; `socketClosed` follows.
+            socketFailed: () => undefined,
+            socketClosed: closed,
+          };
+          socket.attach(owner, 'client');
           socket.write(bytes);
         },
       },

@@ -1,0 +1,122 @@
+// What a driver is to the proxy: sockets that tell what happens to them and can be joined in pairs. Types only.
+// Two drivers exist: drivers/net (node:net, everywhere) and drivers/kernel (Linux system calls in a worker thread).
+// Used by frontend.ts and connection.ts, which know no more of sockets than this.
+
+import { type Address } from '../core/address.ts';
+import { type ConnectError } from './events.ts';
+
+/** Which end of a connection between a client and a server a socket leads to. */
+export type Side = 'client' | 'server';
+
+/** Who is told what a socket does. One owner may have a socket on each side. */
+export interface SocketOwner {
+  /** Before the sockets are joined only. `bytes` may be used during the call only. */
+  socketData(side: Side, bytes: Uint8Array): void;
+  /** The peer ended its half (FIN), after all bytes. */
+  socketEnded(side: Side): void;
+  /** Reset, or broken otherwise. `socketClosed` follows. */
+  socketFailed(side: Side): void;
+  /** The last word of a socket, exactly once. */
+  socketClosed(side: Side): void;
+}
+
+export interface TcpSocket {
+  readonly bytesRead: number;
+  /** Bytes the kernel has taken for the peer. */
+  readonly bytesSent: number;
+  /** Names the owner; of a client's socket this also starts the reading, though no call comes before this one returns. */
+  attach(owner: SocketOwner, side: Side): void;
+  /** Called once the connection has lived for a moment: most are over before a dead peer could matter. */
+  keepAlive(tcp: TcpOptions): void;
+  /** Queues whatever the kernel doesn't take at once. */
+  write(bytes: Uint8Array): void;
+  /** No more `socketData`, until it is joined or ended. */
+  pause(): void;
+  /** Undoes the joining for this socket: what it reads from now on is dropped. */
+  part(): void;
+  /** FIN after everything written; the peer may go on. */
+  end(): void;
+  /**
+   * As `end`, and the socket is closed when the peer ends too, at the latest after `boundMs`. What the peer sends
+   * meanwhile is read and dropped: a close with unread input would reset, and cost the peer what it hasn't read yet.
+   */
+  endWithin(boundMs: number): void;
+  /** RST at once, whatever waits to be written. */
+  reset(): void;
+  /** Closes at once, in whichever way the system does. */
+  destroy(): void;
+}
+
+export interface IncomingClient {
+  readonly address: Address;
+  readonly socket: TcpSocket;
+}
+
+export interface ListenerEvents {
+  accepted(client: IncomingClient): void;
+  /** Told at most once in ACCEPT_ERROR_INTERVAL_MS; `detail` says how many there were since. */
+  acceptError(code: string, detail: string): void;
+}
+
+export interface Listener {
+  /** The bound address: the port is the real one where the configured is 0. */
+  readonly address: Address;
+  /** Stops accepting. Accepted sockets are their owner's and go on. */
+  close(): void;
+}
+
+/** How connections of a frontend behave on the wire, on both sides. Times in whole seconds as the kernel has them. */
+export interface TcpOptions {
+  readonly keepaliveIdleSeconds: number;
+  readonly keepaliveIntervalSeconds: number;
+  readonly keepaliveCount: number;
+  /** Unacknowledged for this long: the connection is given up (TCP_USER_TIMEOUT). 0: the kernel's own patience. */
+  readonly userTimeoutMs: number;
+}
+
+export interface ListenRequest {
+  readonly frontend: string;
+  readonly bind: Address;
+  readonly tcp: TcpOptions;
+}
+
+export interface DialRequest {
+  readonly address: Address;
+  readonly timeoutMs: number;
+}
+
+export interface DialEvents {
+  /** The receiver owns the socket from here on. */
+  connected(socket: TcpSocket): void;
+  failed(error: ConnectError, detail: string): void;
+}
+
+/** Sees the server's bytes before the client gets them; returns false when it wants no more. */
+export type Tap = (chunk: Uint8Array) => boolean;
+
+/** What is counted for every byte that passes; the sums of a whole frontend. */
+export interface Traffic {
+  bytesUp: number;
+  bytesDown: number;
+}
+
+export interface Splice {
+  readonly client: TcpSocket;
+  readonly server: TcpSocket;
+  /** Goes to the server before anything the client sends from now on. */
+  readonly first: Uint8Array;
+  readonly tap: Tap | null;
+  readonly traffic: Traffic;
+}
+
+export interface Driver {
+  /** Rejects with BIND_FAILED, naming the frontend, the address and the reason. */
+  listen(request: ListenRequest, events: ListenerEvents): Promise<Listener>;
+  /** One attempt, told of exactly once. Returns how to abort it: after that no event comes; harmless once one has come. */
+  dial(request: DialRequest, events: DialEvents): () => void;
+  /**
+   * Joins two sockets: bytes go both ways as fast as the slower side takes them. Ends and failures are the owners' to
+   * act on.
+   */
+  splice(pair: Splice): void;
+}

@@ -1,0 +1,125 @@
+// One connection attempt to a server: resolved, non-blocking, bounded in time, abortable, and reported exactly once.
+// Of several addresses of one name each is tried in turn. Doesn't choose the server. Called by driver.ts.
+
+import { type Timer } from '../../../core/clock.ts';
+import { type DialEvents, type DialRequest } from '../../driver.ts';
+import { classifyConnectError } from '../connect-errors.ts';
+import { applyNoDelay, type Kernel } from './kernel.ts';
+import * as linux from './libc.ts';
+import { errnoName, int32 } from './libc.ts';
+import { type Watcher } from './loop.ts';
+import { SOCKADDR_MAX_BYTES } from './sockaddr.ts';
+import { KernelSocket, SOCKET_EVENTS } from './socket.ts';
+
+/** Asks the main thread, where Node's resolver can run: IP addresses, or the code of the failure. */
+export type Resolve = (host: string, done: (answer: readonly string[] | string) => void) => void;
+
+export function dial(kernel: Kernel, resolve: Resolve, request: DialRequest, events: DialEvents): () => void {
+  const dialing = new Dialing(kernel, request, events);
+  const { host } = request.address;
+  if (!dialing.attempt([host])) {
+    resolve(host, answer => {
+      if (typeof answer === 'string') dialing.fail(answer, `${host}: ${answer}`);
+      else if (!dialing.attempt(answer)) dialing.fail('ENOTFOUND', `${host} has no address`);
+    });
+  }
+  return () => dialing.settle();
+}
+
+class Dialing implements Watcher {
+  readonly #kernel: Kernel;
+  readonly #request: DialRequest;
+  readonly #events: DialEvents;
+  readonly #timer: Timer;
+  #hosts: readonly string[] = [];
+  #fd = -1;
+  #settled = false;
+
+  constructor(kernel: Kernel, request: DialRequest, events: DialEvents) {
+    this.#kernel = kernel;
+    this.#request = request;
+    this.#events = events;
+    const { timeoutMs } = request;
+    this.#timer = kernel.loop.clock.schedule(timeoutMs, () => {
+      if (this.settle()) events.failed('timeout', `not connected within ${timeoutMs} ms`);
+    });
+  }
+
+  /** Tries the hosts in order. False, and nothing done, when the first is no IP address. */
+  attempt(hosts: readonly string[]): boolean {
+    const [host, ...others] = hosts;
+    if (this.#settled) return true;
+    if (host === undefined) return false;
+    const { port } = this.#request.address;
+    const sockaddr = this.#kernel.sockaddrOf({ host, port });
+    if (sockaddr === null) return false;
+    this.#hosts = others;
+    this.#connect(sockaddr);
+    return true;
+  }
+
+  /** False when it was settled before; a descriptor that isn't handed over is closed. */
+  settle(keep = false): boolean {
+    if (this.#settled) return false;
+    this.#settled = true;
+    this.#timer.cancel();
+    if (!keep) this.#drop();
+    return true;
+  }
+
+  fail(code: string, detail: string): void {
+    if (this.#settled) return;
+    this.#drop();
+    if (this.attempt(this.#hosts)) return;
+    if (this.settle()) this.#events.failed(classifyConnectError(code), detail);
+  }
+
+  ready(events: number): void {
+    const { libc, loop } = this.#kernel;
+    const fd = this.#fd;
+    if (events & (linux.EPOLLERR | linux.EPOLLHUP)) {
+      const error = new Int32Array(1);
+      libc.getsockopt(fd, linux.SOL_SOCKET, linux.SO_ERROR, new Uint8Array(error.buffer), int32(4));
+      this.#refused(error[0] ?? 0);
+      return;
+    }
+    if ((events & linux.EPOLLOUT) === 0 || !this.settle(true)) return;
+    const socket = new KernelSocket(this.#kernel, fd);
+    loop.handOver(fd, socket);
+    this.#events.connected(socket);
+    // A server that speaks first may have done so already, and an edge comes once.
+    socket.ready(events & ~linux.EPOLLOUT);
+  }
+
+  #connect(sockaddr: Uint8Array): void {
+    const { libc, loop } = this.#kernel;
+    const domain = sockaddr.length === SOCKADDR_MAX_BYTES ? linux.AF_INET6 : linux.AF_INET;
+    const fd = libc.socket(domain, linux.SOCK_STREAM | linux.SOCK_NONBLOCK | linux.SOCK_CLOEXEC, 0);
+    if (fd === -1 || !this.#kernel.opened(fd)) {
+      this.#failSoon(fd === -1 ? libc.errno() : linux.EMFILE);
+      return;
+    }
+    this.#fd = fd;
+    applyNoDelay(libc, fd);
+    const result = libc.connect(fd, sockaddr, sockaddr.length);
+    const errno = result === 0 ? linux.EINPROGRESS : libc.errno();
+    if (errno === linux.EINPROGRESS) loop.watch(fd, this, SOCKET_EVENTS);
+    else this.#failSoon(errno);
+  }
+
+  /** Not within the call that began it: who dials isn't ready for the answer yet. */
+  #failSoon(errno: number): void {
+    this.#kernel.loop.clock.afterInput(() => this.#refused(errno));
+  }
+
+  #refused(errno: number): void {
+    const code = errnoName(errno);
+    const { host, port } = this.#request.address;
+    this.fail(code, `connect ${code} ${host}:${port}`);
+  }
+
+  #drop(): void {
+    if (this.#fd !== -1) this.#kernel.close(this.#fd);
+    this.#fd = -1;
+  }
+}

@@ -1,0 +1,36 @@
+// The `kernel` driver as the proxy sees it: listeners that the main thread opened, dials, and joined sockets.
+// Runs in a worker, on its loop. Made by worker.ts.
+
+import { invariant } from '../../../core/errors.ts';
+import { type Driver } from '../../driver.ts';
+import { dial, type Resolve } from './dialer.ts';
+import { type Kernel } from './kernel.ts';
+import { acceptFrom, type OpenListener } from './listener.ts';
+import { KernelSocket } from './socket.ts';
+
+/** `listeners` by frontend. */
+export function createKernelDriver(
+  kernel: Kernel,
+  listeners: ReadonlyMap<string, OpenListener>,
+  resolve: Resolve,
+): Driver {
+  return {
+    listen({ frontend }, events) {
+      const listener = listeners.get(frontend);
+      invariant(listener !== undefined, 'the main thread opened a socket for every frontend');
+      return Promise.resolve(acceptFrom(kernel, listener, events));
+    },
+    dial: (request, events) => dial(kernel, resolve, request, events),
+    splice({ client, server, first, tap, traffic }) {
+      invariant(
+        client instanceof KernelSocket && server instanceof KernelSocket,
+        'a driver joins its own sockets',
+      );
+      client.join(server, traffic, null);
+      server.join(client, traffic, tap);
+      if (first.length > 0) server.write(first);
+      client.resume();
+      server.resume();
+    },
+  };
+}

@@ -1,0 +1,107 @@
+// A worker thread's whole program: the proxy on the kernel driver, fed with views by the main thread.
+// No decisions of its own. Started by pool.ts; ends when told to, or by a failure, which the pool sees.
+
+import { parentPort, workerData } from 'node:worker_threads';
+import { systemClock, type MonotonicMs } from '../../../core/clock.ts';
+import { invariant } from '../../../core/errors.ts';
+import { systemRandom } from '../../../core/random.ts';
+import { Topic } from '../../../core/topic.ts';
+import { type BackendChange, type BackendView } from '../../../topology/model.ts';
+import { createProxy } from '../../proxy.ts';
+import { type Resolve } from './dialer.ts';
+import { createKernelDriver } from './driver.ts';
+import { Kernel } from './kernel.ts';
+import { loadLibc } from './libc.ts';
+import { Loop } from './loop.ts';
+import { type FromWorker, type ToWorker, type VersionedView, type WorkerStart } from './messages.ts';
+import { createGatherer } from './notices.ts';
+import { SharedTallies } from './shared.ts';
+import { clockAt } from '../../../core/thread-clock.ts';
+
+invariant(parentPort !== null, 'a worker has a main thread');
+const port = parentPort;
+const start = workerData as WorkerStart;
+const send = (message: FromWorker): void => port.postMessage(message);
+
+const loaded = await loadLibc();
+invariant(loaded.ok, 'what the main thread could load, a worker can');
+const now: () => MonotonicMs = clockAt(start.clockOffsetMs);
+const loop = new Loop(loaded.libc, start.wake, now);
+const kernel = new Kernel(loaded.libc, loop, new Uint8Array(start.open));
+const gatherer = createGatherer(loop.clock, batch => send({ kind: 'notices', batch }));
+
+const views = new Map(start.views.map(({ view }) => [view.name, view]));
+const changes = new Topic<BackendChange>();
+const view = (backend: string): BackendView => {
+  const found = views.get(backend);
+  invariant(found !== undefined, `backend ${backend} is known`);
+  return found;
+};
+
+const questions = new Map<number, (answer: readonly string[] | string) => void>();
+let asked = 0;
+const resolve: Resolve = (host, done) => {
+  asked += 1;
+  questions.set(asked, done);
+  send({ kind: 'resolve', id: asked, host });
+};
+
+const proxy = createProxy({
+  frontends: start.frontends,
+  topology: { view, changes },
+  driver: createKernelDriver(kernel, start.listeners, resolve),
+  tallies: new SharedTallies(start.plan, start.tallies, start.worker),
+  workers: start.plan.workers,
+  clock: loop.clock,
+  random: systemRandom,
+  observer: gatherer.observer,
+});
+
+function apply({ version, view: after }: VersionedView): void {
+  const before = view(after.name);
+  views.set(after.name, after);
+  changes.publish({ before, after, at: now() });
+  // What was closed is told before it is said to be done.
+  gatherer.flush();
+  send({ kind: 'applied', version });
+}
+
+/** `work` waits for promises, so Node's loop gets a turn after each round of ours. */
+function end(work: Promise<void>): void {
+  loop.yielding = true;
+  void work.then(() => {
+    gatherer.flush();
+    send({ kind: 'closed' });
+    ended = true;
+    kernel.close(loop.fd);
+    port.close();
+  });
+}
+
+let ended = false;
+port.on('message', (message: ToWorker) => {
+  switch (message.kind) {
+    case 'view':
+      apply(message);
+      return;
+    case 'resolved':
+      questions.get(message.id)?.(message.answer);
+      questions.delete(message.id);
+      return;
+    case 'drain':
+      end(proxy.drain(message.deadlineMs));
+      return;
+    case 'close':
+      end(proxy.close());
+  }
+});
+
+function turn(): void {
+  if (ended) return;
+  loop.run();
+  systemClock.afterInput(turn);
+}
+
+await proxy.listen();
+send({ kind: 'ready' });
+systemClock.afterInput(turn);

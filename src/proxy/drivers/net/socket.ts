@@ -1,0 +1,84 @@
+// A node:net socket as the proxy's TcpSocket. Owner calls come from Node's events; closing's traps are in closing.ts.
+// Made by listener.ts and dialer.ts.
+
+import { type Socket } from 'node:net';
+import { type Clock } from '../../../core/clock.ts';
+import { type Side, type SocketOwner, type TcpOptions, type TcpSocket } from '../../driver.ts';
+import { endWithin, resetNow } from './closing.ts';
+
+export class NetSocket implements TcpSocket {
+  readonly inner: Socket;
+  readonly #clock: Clock;
+  #onData: ((bytes: Uint8Array) => void) | null = null;
+  #stop: (() => void) | null = null;
+
+  constructor(inner: Socket, clock: Clock) {
+    this.inner = inner;
+    this.#clock = clock;
+  }
+
+  get bytesRead(): number {
+    return this.inner.bytesRead;
+  }
+
+  get bytesSent(): number {
+    return this.inner.bytesWritten - this.inner.writableLength;
+  }
+
+  attach(owner: SocketOwner, side: Side): void {
+    const { inner } = this;
+    inner.on('end', () => owner.socketEnded(side));
+    inner.on('error', () => owner.socketFailed(side));
+    inner.once('close', () => owner.socketClosed(side));
+    // The server's side is read by the splice; to read it here as well would set it flowing too early.
+    if (side === 'server') return;
+    this.#onData = bytes => owner.socketData(side, bytes);
+    inner.on('data', this.#onData);
+  }
+
+  /** node:net can set the first wait only; the kernel driver sets all. */
+  keepAlive({ keepaliveIdleSeconds }: TcpOptions): void {
+    this.inner.setKeepAlive(true, keepaliveIdleSeconds * 1000);
+  }
+
+  write(bytes: Uint8Array): void {
+    this.inner.write(bytes);
+  }
+
+  pause(): void {
+    this.inner.pause();
+  }
+
+  end(): void {
+    this.inner.end();
+  }
+
+  endWithin(boundMs: number): void {
+    this.#dropData();
+    endWithin(this.inner, boundMs, this.#clock);
+  }
+
+  reset(): void {
+    resetNow(this.inner);
+  }
+
+  destroy(): void {
+    this.inner.destroy();
+  }
+
+  /** Its data goes to its peer from now on, until `stop` is called. */
+  joined(stop: () => void): void {
+    this.#dropData();
+    this.#stop = stop;
+  }
+
+  part(): void {
+    this.#stop?.();
+    this.#stop = null;
+  }
+
+  #dropData(): void {
+    if (this.#onData !== null) this.inner.off('data', this.#onData);
+    this.#onData = null;
+  }
+}
