@@ -27,7 +27,7 @@ export async function chooseEngine({ engine, frontends }: Config): Promise<(deps
     const workers = engine.workers ?? Math.min(WORKERS_MAX, Math.max(1, availableParallelism() - 1));
     return ({ topology, clock, observer, log }) => {
       log.info({ driver: 'kernel', workers }, 'data plane: kernel driver');
-      return new WorkerPool({ frontends, topology, clock, observer, libc, workers });
+      return new WorkerPool({ frontends, topology, clock, observer, libc, workers, io: engine.io });
     };
   }
   if (engine.driver === 'kernel' && loaded !== null) {

@@ -56,6 +56,9 @@ export function createProxyObserver(
     acceptError(frontend, code, detail) {
       log.error({ frontend, code, detail }, 'a client connection could not be accepted');
     },
+    withoutUring(reason) {
+      log.info({ reason }, 'data plane: epoll without io_uring');
+    },
     workerLost(lost, detail) {
       count.workerLost(lost, detail);
       for (const { backend, server, sessions } of lost) {

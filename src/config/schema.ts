@@ -80,6 +80,10 @@ const engine = z
       description:
         'What moves the bytes: `kernel` (Linux system calls in worker threads, the fast one), `net` (Node’s own sockets, everywhere), or `auto`: `kernel` where it runs, else `net`, with a line in the log that says why.',
     }),
+    io: z.enum(['auto', 'io_uring', 'epoll']).default('auto').meta({
+      description:
+        'How the `kernel` driver talks to the kernel: by `io_uring`, which costs less and which many containers forbid, by `epoll` alone, or `auto`: `io_uring` where it is allowed, else `epoll`, with a line in the log that says why.',
+    }),
     workers: z.int().min(1).max(64).optional().meta({
       description:
         'Worker threads of the `kernel` driver. Left out: one less than there are processors, at least 1 and at most 8.',
@@ -87,7 +91,7 @@ const engine = z
     }),
   })
   .prefault({})
-  .transform(e => ({ driver: e.driver, workers: e.workers ?? null }))
+  .transform(e => ({ driver: e.driver, io: e.io, workers: e.workers ?? null }))
   .meta({ description: 'The data plane.' });
 
 /** Whole seconds, as the kernel counts them; rounded up. */

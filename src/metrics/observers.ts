@@ -6,6 +6,7 @@ import { type EngineObserver } from '../proxy/events.ts';
 import { type Incident } from '../topology/incidents.ts';
 import { type BackendChange } from '../topology/model.ts';
 import { type Metrics } from './metrics.ts';
+import { Sums } from './sums.ts';
 
 type ProxyMetrics = Pick<
   EngineObserver,
@@ -13,21 +14,23 @@ type ProxyMetrics = Pick<
 >;
 
 export function proxyMetrics(metrics: Metrics): ProxyMetrics {
+  const accepted = new Sums(metrics.frontendConnectionsTotal, 'frontend');
+  const connected = new Sums(metrics.serverConnections, 'backend', 'server');
+  const closed = new Sums(metrics.sessionsClosed, 'frontend', 'backend', 'server', 'reason');
   return {
-    accepted: (frontend, count) => metrics.frontendConnectionsTotal.inc({ frontend }, count),
+    accepted: (frontend, count) => accepted.add(count, frontend),
     rejected: (frontend, reason) => metrics.frontendConnectionsRejected.inc({ frontend, reason }),
     holdEnded: (frontend, _backend, waitedMs) =>
       metrics.frontendHoldSeconds.observe({ frontend }, waitedMs / 1000),
     connectFailed: (backend, server, reason) => metrics.serverConnectErrors.inc({ backend, server, reason }),
     connected(backend, server, connectMs) {
-      metrics.serverConnections.inc({ backend, server });
+      connected.add(1, backend, server);
       metrics.serverConnectSeconds.observe({ backend, server }, connectMs / 1000);
     },
-    sessionEnded: ({ frontend, backend, server, reason }) =>
-      metrics.sessionsClosed.inc({ frontend, backend, server, reason }),
+    sessionEnded: ({ frontend, backend, server, reason }) => closed.add(1, frontend, backend, server, reason),
     workerLost(lost) {
-      for (const { sessions, ...labels } of lost) {
-        metrics.sessionsClosed.inc({ ...labels, reason: 'worker-lost' }, sessions);
+      for (const { frontend, backend, server, sessions } of lost) {
+        closed.add(sessions, frontend, backend, server, 'worker-lost');
       }
     },
   };

@@ -10,6 +10,7 @@ import { type BackendView } from '../topology/model.ts';
 import { CANCEL_TIMEOUT_MS, HALF_CLOSED_MAX_MS, LINGER_MS } from './bounds.ts';
 import { deliverCancel } from './cancel-delivery.ts';
 import {
+  type DialEvents,
   type Driver,
   type Side,
   type SocketOwner,
@@ -17,8 +18,15 @@ import {
   type TcpOptions,
   type TcpSocket,
 } from './driver.ts';
-import { type CloseReason, type HoldOutcome, type ProxyObserver, type RejectReason } from './events.ts';
+import {
+  type CloseReason,
+  type ConnectError,
+  type HoldOutcome,
+  type ProxyObserver,
+  type RejectReason,
+} from './events.ts';
 import { cancelKey, type JoinedSession, type SessionRegistry } from './registry.ts';
+import { NOWHERE } from './roster.ts';
 import { mayServe, type RouteDecision } from './router.ts';
 import {
   type CloseMode,
@@ -45,7 +53,7 @@ export interface ConnectionHost {
   readonly observer: ProxyObserver;
   readonly tally: FrontendTally;
   view(): BackendView;
-  decide(client: Address, waited: boolean): RouteDecision;
+  decide(client: Address, waited: boolean, at: MonotonicMs): RouteDecision;
   /** False when there is no room. */
   hold(connection: Connection, again: boolean, pause: boolean): boolean;
   unhold(connection: Connection, outcome: HoldOutcome, waitedMs: number): void;
@@ -62,20 +70,28 @@ export interface ConnectionHost {
 }
 
 interface Attempt {
+  readonly number: number;
   readonly server: string;
-  readonly abort: () => void;
+  readonly startedAt: MonotonicMs;
+  abort: (() => void) | null;
   /** Set when it is connected and not yet joined to the client. */
   socket: TcpSocket | null;
 }
 
-export class Connection implements SocketOwner, JoinedSession {
+/** No events wait, but one is being handled. */
+const none: readonly SessionEvent[] = [];
+
+export class Connection implements SocketOwner, DialEvents, JoinedSession {
   readonly client: Address;
+  /** Its place among its frontend's connections; and among those that dial, later among the sessions of its server. */
+  seat = NOWHERE;
+  place = NOWHERE;
   readonly #socket: TcpSocket;
   readonly #host: ConnectionHost;
   readonly #acceptedAt: MonotonicMs;
   #state: SessionState = newSession;
   /** Events that came while another was handled; null while none is. */
-  #queue: SessionEvent[] | null = null;
+  #queue: readonly SessionEvent[] | null = null;
   #deadline: Timer | null = null;
   #attempt: Attempt | null = null;
   #server: TcpSocket | null = null;
@@ -145,19 +161,26 @@ export class Connection implements SocketOwner, JoinedSession {
   /** Events of one connection are handled one after the other, also those that its own actions bring about. */
   handle(event: SessionEvent): void {
     if (this.#queue !== null) {
-      this.#queue.push(event);
+      this.#queue = this.#queue.length === 0 ? [event] : [...this.#queue, event];
       return;
     }
-    const queue = (this.#queue = [event]);
+    this.#queue = none;
     try {
-      for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-        const { state, actions } = step(this.#state, next, this.#host.rules);
-        this.#state = state;
-        for (const action of actions) this.#perform(action);
+      this.#take(event);
+      while (this.#queue.length > 0) {
+        const events = this.#queue;
+        this.#queue = none;
+        for (const next of events) this.#take(next);
       }
     } finally {
       this.#queue = null;
     }
+  }
+
+  #take(event: SessionEvent): void {
+    const { state, actions } = step(this.#state, event, this.#host.rules);
+    this.#state = state;
+    for (const action of actions) this.#perform(action, event.at);
   }
 
   evict(reason: CloseReason): void {
@@ -201,12 +224,13 @@ export class Connection implements SocketOwner, JoinedSession {
     this.handle({ kind, at: this.#host.clock.now() });
   }
 
-  #perform(action: SessionAction): void {
+  /** `at`: of the event that asks for it. The clock isn't read at every step: there are a dozen per client. */
+  #perform(action: SessionAction, at: MonotonicMs): void {
     const host = this.#host;
     switch (action.kind) {
       case 'route': {
-        const decision = host.decide(this.client, action.waited);
-        this.handle({ kind: 'routed', at: host.clock.now(), decision, epoch: host.view().epoch });
+        const decision = host.decide(this.client, action.waited, at);
+        this.handle({ kind: 'routed', at, decision, epoch: host.view().epoch });
         return;
       }
       case 'hold':
@@ -218,7 +242,7 @@ export class Connection implements SocketOwner, JoinedSession {
         host.unhold(this, action.outcome, action.waitedMs);
         return;
       case 'dial':
-        this.#dial(action.dial, action.target, action.timeoutMs);
+        this.#dial(action.dial, action.target, action.timeoutMs, at);
         return;
       case 'abort-dial':
         this.#abortDial();
@@ -243,7 +267,7 @@ export class Connection implements SocketOwner, JoinedSession {
         this.#setDeadline(action.at);
         return;
       case 'close':
-        this.#close(action.mode, action.outcome);
+        this.#close(action.mode, action.outcome, at);
     }
   }
 
@@ -254,36 +278,39 @@ export class Connection implements SocketOwner, JoinedSession {
       at === null ? null : clock.schedule(Math.max(0, at - clock.now()), () => this.#tell('deadline'));
   }
 
-  #dial(number: number, { name, address }: Target, timeoutMs: number): void {
-    const { clock, observer, registry, frontend, backend, driver } = this.#host;
+  #dial(number: number, { name, address }: Target, timeoutMs: number, startedAt: MonotonicMs): void {
+    const { registry, frontend, backend, driver } = this.#host;
     invariant(this.#attempt === null, 'one dial at a time');
     registry.dialStarted(frontend, backend, name);
     this.#host.dialing(this, true);
-    const startedAt = clock.now();
-    const attempt: Attempt = { server: name, abort: () => abort(), socket: null };
+    const attempt: Attempt = { number, server: name, startedAt, abort: null, socket: null };
     this.#attempt = attempt;
-    const abort = driver.dial(
-      { address, timeoutMs },
-      {
-        connected: socket => {
-          attempt.socket = socket;
-          const at = clock.now();
-          this.#connectMs = at - startedAt;
-          observer.connected(backend, name, this.#connectMs);
-          this.handle({ kind: 'connected', at, dial: number, view: this.#host.view() });
-        },
-        failed: (error, detail) => {
-          this.#endAttempt();
-          observer.connectFailed(backend, name, error, detail);
-          this.handle({ kind: 'connect-failed', at: clock.now(), dial: number, error });
-        },
-      },
-    );
+    attempt.abort = driver.dial({ address, timeoutMs }, this);
+  }
+
+  /** As the one who dials: a dial that was aborted says nothing more, so it is the newest that speaks. */
+  connected(socket: TcpSocket): void {
+    const attempt = this.#attempt;
+    invariant(attempt !== null, 'an aborted dial says nothing more');
+    attempt.socket = socket;
+    const { clock, observer, backend } = this.#host;
+    const at = clock.now();
+    this.#connectMs = at - attempt.startedAt;
+    observer.connected(backend, attempt.server, this.#connectMs);
+    this.handle({ kind: 'connected', at, dial: attempt.number, view: this.#host.view() });
+  }
+
+  failed(error: ConnectError, detail: string): void {
+    const attempt = this.#endAttempt();
+    invariant(attempt !== null, 'an aborted dial says nothing more');
+    const { clock, observer, backend } = this.#host;
+    observer.connectFailed(backend, attempt.server, error, detail);
+    this.handle({ kind: 'connect-failed', at: clock.now(), dial: attempt.number, error });
   }
 
   #abortDial(): void {
     const attempt = this.#endAttempt();
-    attempt?.abort();
+    attempt?.abort?.();
     attempt?.socket?.destroy();
   }
 
@@ -353,13 +380,13 @@ export class Connection implements SocketOwner, JoinedSession {
     );
   }
 
-  #close(mode: CloseMode, outcome: Outcome): void {
+  #close(mode: CloseMode, outcome: Outcome, at: MonotonicMs): void {
     this.#forgetKey?.();
     if (this.#server !== null) {
       this.#host.registry.remove(this);
       this.#host.tally.sessions -= 1;
     }
-    this.#report(outcome);
+    this.#report(outcome, at);
     this.#host.closed(this);
     // Last, since a socket may say at once that it is gone, and so may the connection be.
     this.#closeSockets(mode, outcome);
@@ -391,8 +418,8 @@ export class Connection implements SocketOwner, JoinedSession {
     }
   }
 
-  #report(outcome: Outcome): void {
-    const { frontend, backend, clock, observer } = this.#host;
+  #report(outcome: Outcome, at: MonotonicMs): void {
+    const { frontend, backend, observer } = this.#host;
     if (outcome.kind === 'rejected') observer.rejected(frontend, outcome.reason, this.client);
     if (outcome.kind !== 'session' || this.#server === null) return;
     observer.sessionEnded({
@@ -403,7 +430,7 @@ export class Connection implements SocketOwner, JoinedSession {
       reason: outcome.reason,
       bytesUp: this.#socket.bytesRead,
       bytesDown: this.#server.bytesRead,
-      totalMs: clock.now() - this.#acceptedAt,
+      totalMs: at - this.#acceptedAt,
       // The wait ends when client and server are joined; the connecting in it has its own number.
       heldMs: Math.max(0, this.#waitedMs - this.#connectMs),
       connectMs: this.#connectMs,

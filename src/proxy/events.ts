@@ -85,6 +85,8 @@ export interface ProxyObserver {
 /** Of the proxy with the threads it may run in. */
 export interface EngineObserver extends ProxyObserver {
   workerLost(lost: readonly LostSessions[], detail: string): void;
+  /** A worker works without an io_uring, though one was wanted. */
+  withoutUring(reason: string): void;
 }
 
 /** What runs now, for metrics and the API: read, never kept. */

@@ -7,6 +7,7 @@ import { type Clock, type MonotonicMs, type Timer } from '../core/clock.ts';
 import { type Random } from '../core/random.ts';
 import { type BackendView } from '../topology/model.ts';
 import { createAdmission } from './admission.ts';
+import { type PickContext } from './balance/pickers.ts';
 import { SWEEP_MAX_MS } from './bounds.ts';
 import { cancelTargets } from './cancel.ts';
 import { Connection, type ConnectionHost } from './connection.ts';
@@ -16,6 +17,7 @@ import { type ChangeListener } from './failover.ts';
 import { HoldQueue } from './hold.ts';
 import { refusal } from './refusal.ts';
 import { type SessionRegistry } from './registry.ts';
+import { Roster } from './roster.ts';
 import { decide, hasServer, type RouteDecision, type RoutePolicy } from './router.ts';
 import { type FrontendTally } from './tallies.ts';
 
@@ -40,9 +42,19 @@ export class Frontend implements ChangeListener {
   readonly #host: ConnectionHost;
   readonly #hold: HoldQueue<Connection>;
   /** Every connection with an open socket, and of them: those beyond the limit, and those that dial. */
-  readonly #connections = new Set<Connection>();
+  readonly #connections = new Roster<Connection>({
+    get: connection => connection.seat,
+    set: (connection, seat) => {
+      connection.seat = seat;
+    },
+  });
   readonly #refused = new Set<Connection>();
-  readonly #dialing = new Set<Connection>();
+  readonly #dialing = new Roster<Connection>({
+    get: connection => connection.place,
+    set: (connection, place) => {
+      connection.place = place;
+    },
+  });
   #listener: Listener | null = null;
   #releaseTimer: Timer | null = null;
   #sweepTimer: Timer | null = null;
@@ -79,7 +91,8 @@ export class Frontend implements ChangeListener {
     const at = clock.now();
     if (hasServer(this.#policy, view, at)) this.#vacantSince = null;
     else this.#vacantSince ??= at;
-    for (const connection of [...this.#dialing]) connection.handle({ kind: 'snapshot-changed', at, view });
+    for (const connection of this.#dialing.members())
+      connection.handle({ kind: 'snapshot-changed', at, view });
   }
 
   release(): void {
@@ -115,7 +128,7 @@ export class Frontend implements ChangeListener {
     this.#draining = true;
     this.#listener?.close();
     const at = this.#deps.clock.now();
-    for (const connection of [...this.#connections]) connection.handle({ kind: 'shutdown', at });
+    for (const connection of this.#connections.members()) connection.handle({ kind: 'shutdown', at });
   }
 
   /** Resolves when the last socket of the last client is gone. */
@@ -127,7 +140,7 @@ export class Frontend implements ChangeListener {
   /** Ends everything now. */
   close(): void {
     this.stopAccepting();
-    for (const connection of [...this.#connections]) connection.destroy();
+    for (const connection of this.#connections.members()) connection.destroy();
     this.#releaseTimer?.cancel();
     this.#sweepTimer?.cancel();
   }
@@ -148,7 +161,7 @@ export class Frontend implements ChangeListener {
       registry,
       observer,
       view,
-      decide: (client, waited) => this.#decide(client, waited),
+      decide: (client, waited, at) => this.#decide(client, waited, at),
       hold: (connection, again, pause) => this.#wait(connection, again, pause),
       unhold: (connection, outcome, waitedMs) => this.#waited(connection, outcome, waitedMs),
       dialing: (connection, active) => {
@@ -187,17 +200,21 @@ export class Frontend implements ChangeListener {
     connection.start(admission.kind === 'admit' ? null : admission.reason);
   }
 
-  #decide(client: Address, waited: boolean): RouteDecision {
+  #decide(client: Address, waited: boolean, at: MonotonicMs): RouteDecision {
     // While others wait their turn a newcomer goes behind them, also when there is a server already.
     if (!waited && this.#hold.size > 0) return { kind: 'hold' };
-    const { random, registry, clock, view, config } = this.#deps;
+    return decide(this.#policy, this.#deps.view(), at, () => this.#choice(client));
+  }
+
+  #choice({ host: client }: Address): PickContext {
+    const { random, registry, config } = this.#deps;
     this.#turn += 1;
-    return decide(this.#policy, view(), clock.now(), {
+    return {
       turn: this.#turn,
       load: server => registry.load(config.backend, server),
       draws: [random(), random()],
-      client: client.host,
-    });
+      client,
+    };
   }
 
   #wait(connection: Connection, again: boolean, pause: boolean): boolean {
@@ -270,7 +287,7 @@ export class Frontend implements ChangeListener {
       config.idleTimeoutMs === 0 ? SWEEP_MAX_MS : Math.min(SWEEP_MAX_MS, config.idleTimeoutMs / 4);
     this.#sweepTimer = clock.schedule(intervalMs, () => {
       const now = clock.now();
-      for (const connection of [...this.#connections]) connection.sweep(now);
+      for (const connection of this.#connections.members()) connection.sweep(now);
       this.#scheduleSweep();
     });
   }

@@ -49,6 +49,7 @@ export class HoldQueue<T> {
 
   /** A client that waits or was released is gone. Harmless for one that is neither. */
   leave(client: T): void {
+    if (this.#isIdle()) return;
     this.#waiting.delete(client);
     this.#returned.delete(client);
     this.#released.delete(client);
@@ -106,6 +107,11 @@ export class HoldQueue<T> {
     if (this.size === 0) return null;
     if (this.#open() > 0) return this.#pausedUntil;
     return this.#probing ? null : this.#tickedAt + RELEASE_TICK_MS;
+  }
+
+  /** Nobody waits and nobody is under way, as in most hours: then the many who come and go cost nothing here. */
+  #isIdle(): boolean {
+    return this.size === 0 && this.#released.size === 0 && this.#loggingIn.size === 0;
   }
 
   /** Clients that may be under way besides those that are. */

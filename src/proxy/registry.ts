@@ -4,6 +4,7 @@
 import { type Route } from '../config/schema.ts';
 import { invariant } from '../core/errors.ts';
 import { type CloseReason } from './events.ts';
+import { Roster, type Places } from './roster.ts';
 import { createTallies, type ServerTally, type Tallies } from './tallies.ts';
 
 export interface JoinedSession {
@@ -11,6 +12,8 @@ export interface JoinedSession {
   readonly backend: string;
   readonly server: string;
   readonly route: Route;
+  /** Its place in the registry: NOWHERE before, the registry's to change. */
+  place: number;
   /** Ends the session now; by the time it returns the session has left the registry and its server is reset. */
   evict(reason: CloseReason): void;
 }
@@ -20,8 +23,15 @@ export function cancelKey(pid: number, key: Uint8Array): string {
   return `${pid} ${Buffer.from(key).toString('hex')}`;
 }
 
+const places: Places<JoinedSession> = {
+  get: session => session.place,
+  set: (session, place) => {
+    session.place = place;
+  },
+};
+
 interface ServerEntry {
-  readonly sessions: Set<JoinedSession>;
+  readonly sessions: Roster<JoinedSession>;
   /** Of the sessions, those that came for the primary: counted, so that each new session can be checked in one step. */
   forPrimary: number;
 }
@@ -85,7 +95,9 @@ export class SessionRegistry {
     // Asked at every probe result: a replica with thousands of readers must not be searched for writers each time.
     const onlyWriters = routes?.every(route => route === 'primary') ?? false;
     if (onlyWriters && entry.forPrimary === 0) return 0;
-    const doomed = [...entry.sessions].filter(({ route }) => routes === undefined || routes.includes(route));
+    const doomed = entry.sessions
+      .members()
+      .filter(({ route }) => routes === undefined || routes.includes(route));
     for (const session of doomed) session.evict(reason);
     return doomed.length;
   }
@@ -109,7 +121,7 @@ export class SessionRegistry {
     let servers = this.#backends.get(backend);
     if (servers === undefined) this.#backends.set(backend, (servers = new Map()));
     let entry = servers.get(server);
-    if (entry === undefined) servers.set(server, (entry = { sessions: new Set(), forPrimary: 0 }));
+    if (entry === undefined) servers.set(server, (entry = { sessions: new Roster(places), forPrimary: 0 }));
     return entry;
   }
 

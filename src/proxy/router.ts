@@ -3,7 +3,14 @@
 
 import { type Balance, type Route } from '../config/schema.ts';
 import { type MonotonicMs } from '../core/clock.ts';
-import { acceptsWrites, readable, serving } from '../topology/eligibility.ts';
+import {
+  acceptsWrites,
+  isReadable,
+  isServing,
+  isWritable,
+  readable,
+  serving,
+} from '../topology/eligibility.ts';
 import { type BackendView, type ServerView } from '../topology/model.ts';
 import { pickers, type PickContext } from './balance/pickers.ts';
 
@@ -20,41 +27,68 @@ export interface RoutePolicy {
 
 export type Eligibility = Pick<RoutePolicy, 'route' | 'maxLagMs'>;
 
-/** The order is the picker's, but a primary that stands in for replicas always comes after them. */
+const hold: RouteDecision = { kind: 'hold' };
+
+/**
+ * The order is the picker's, but a primary that stands in for replicas always comes after them.
+ * `context` is asked for only when there is something to choose.
+ */
 export function decide(
   policy: RoutePolicy,
   view: BackendView,
   now: MonotonicMs,
-  context: PickContext,
+  context: () => PickContext,
 ): RouteDecision {
-  const [preferred, fallback] = tiers(policy, view, now);
-  const servers = [...pickers[policy.balance](preferred, context), ...fallback];
-  return servers.length === 0 ? { kind: 'hold' } : { kind: 'candidates', servers };
+  const preferred = preferredServers(policy, view, now);
+  const ordered = preferred.length < 2 ? preferred : pickers[policy.balance](preferred, context());
+  const fallback = policy.route === 'replica-or-primary' ? acceptsWrites(view, now) : null;
+  const servers = fallback === null ? ordered : [...ordered, fallback];
+  return servers.length === 0 ? hold : { kind: 'candidates', servers };
 }
 
 /** Whether a new client may be joined to this server now (safety rule 1). */
-export function mayServe(policy: Eligibility, view: BackendView, now: MonotonicMs, server: string): boolean {
-  return tiers(policy, view, now).some(tier => tier.some(candidate => candidate.name === server));
+export function mayServe(policy: Eligibility, view: BackendView, now: MonotonicMs, name: string): boolean {
+  const server = view.servers.find(candidate => candidate.name === name);
+  return server !== undefined && isEligible(server, policy, view, now);
 }
 
 /** Whether a client that came now would be given any server. */
 export function hasServer(policy: Eligibility, view: BackendView, now: MonotonicMs): boolean {
-  return tiers(policy, view, now).some(tier => tier.length > 0);
+  return view.servers.some(server => isEligible(server, policy, view, now));
 }
 
-type Tier = readonly ServerView[];
-
-function tiers({ route, maxLagMs }: Eligibility, view: BackendView, now: MonotonicMs): readonly [Tier, Tier] {
-  const primary = acceptsWrites(view, now);
-  const primaryTier: Tier = primary === null ? [] : [primary];
+function isEligible(
+  server: ServerView,
+  { route, maxLagMs }: Eligibility,
+  view: BackendView,
+  now: MonotonicMs,
+): boolean {
   switch (route) {
     case 'primary':
-      return [primaryTier, []];
+      return isWritable(server, view, now);
     case 'replica':
-      return [readable(view, now, maxLagMs), []];
+      return isReadable(server, view, now, maxLagMs);
     case 'replica-or-primary':
-      return [readable(view, now, maxLagMs), primaryTier];
+      return isReadable(server, view, now, maxLagMs) || isWritable(server, view, now);
     case 'any':
-      return [serving(view, now), []];
+      return isServing(server, view, now);
+  }
+}
+
+function preferredServers(
+  { route, maxLagMs }: Eligibility,
+  view: BackendView,
+  now: MonotonicMs,
+): readonly ServerView[] {
+  switch (route) {
+    case 'primary': {
+      const primary = acceptsWrites(view, now);
+      return primary === null ? [] : [primary];
+    }
+    case 'replica':
+    case 'replica-or-primary':
+      return readable(view, now, maxLagMs);
+    case 'any':
+      return serving(view, now);
   }
 }

@@ -36,7 +36,7 @@ export interface Waiting {
   readonly lastError: ConnectError | null;
 }
 
-/** `ServerView` reduced to what a dial needs; the view itself ages. */
+/** What a dial needs of a `ServerView`; the rest of it ages. */
 export interface Target {
   readonly name: string;
   readonly address: Address;

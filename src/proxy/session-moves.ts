@@ -26,6 +26,11 @@ export interface Step {
 export type In<K extends SessionState['kind']> = Extract<SessionState, { kind: K }>;
 export type Of<K extends SessionEvent['kind']> = Extract<SessionEvent, { kind: K }>;
 
+// What is the same for every client exists once: thousands come and go in a second.
+export const nothing: readonly SessionAction[] = [];
+const closed: SessionState = { kind: 'closed' };
+export const noDeadline: SessionAction = { kind: 'deadline', at: null };
+
 export function route(waiting: Waiting, before: readonly SessionAction[]): Step {
   return {
     state: { kind: 'routing', waiting },
@@ -52,6 +57,7 @@ export function holdOn(waiting: Waiting, at: MonotonicMs, pause: boolean, rules:
 
 export function dial(
   waiting: Waiting,
+  holdUntil: MonotonicMs,
   candidates: readonly Target[],
   index: number,
   epoch: number,
@@ -61,7 +67,7 @@ export function dial(
   invariant(target !== undefined, 'only a candidate is dialed');
   const number = waiting.dials + 1;
   return {
-    state: { kind: 'dialing', waiting: { ...waiting, dials: number }, candidates, index, epoch },
+    state: { kind: 'dialing', waiting: { ...waiting, holdUntil, dials: number }, candidates, index, epoch },
     actions: [{ kind: 'dial', dial: number, target, timeoutMs: rules.connectTimeoutMs }],
   };
 }
@@ -84,7 +90,7 @@ export function refuse(
   reason: RejectReason,
   at: MonotonicMs,
   rules: SessionRules,
-  before: readonly SessionAction[] = [],
+  before: readonly SessionAction[] = nothing,
 ): Step {
   const outcome: HoldOutcome = reason === 'shutdown' ? 'closed' : 'expired';
   if (rules.protocol === 'tcp') {
@@ -133,7 +139,7 @@ export function cancel(
   key: Uint8Array,
   bytes: Uint8Array,
   at: MonotonicMs,
-  before: readonly SessionAction[] = [],
+  before: readonly SessionAction[] = nothing,
 ): Step {
   return {
     state: { kind: 'cancelling' },
@@ -151,16 +157,11 @@ export function endWait(
   outcome: HoldOutcome,
   at: MonotonicMs,
 ): readonly SessionAction[] {
-  return heldSince === null ? [] : [{ kind: 'unhold', outcome, waitedMs: at - heldSince }];
+  return heldSince === null ? nothing : [{ kind: 'unhold', outcome, waitedMs: at - heldSince }];
 }
 
-export function close(mode: CloseMode, outcome: Outcome, before: readonly SessionAction[] = []): Step {
-  const actions: readonly SessionAction[] = [
-    ...before,
-    { kind: 'deadline', at: null },
-    { kind: 'close', mode, outcome },
-  ];
-  return { state: { kind: 'closed' }, actions };
+export function close(mode: CloseMode, outcome: Outcome, before: readonly SessionAction[] = nothing): Step {
+  return { state: closed, actions: [...before, noDeadline, { kind: 'close', mode, outcome }] };
 }
 
 export function received(waiting: Waiting, more: Uint8Array): { waiting: Waiting; filled: boolean } {
@@ -172,7 +173,7 @@ export function received(waiting: Waiting, more: Uint8Array): { waiting: Waiting
 /** A copy, also of the bytes that a driver lends for the call. From Buffer's pool: every client's first bytes come by. */
 export function concat(a: Uint8Array, b: Uint8Array): Uint8Array {
   const joined = Buffer.allocUnsafe(a.length + b.length);
-  joined.set(a);
+  if (a.length > 0) joined.set(a);
   joined.set(b, a.length);
   return joined;
 }
@@ -184,7 +185,7 @@ export function late(state: SessionState, event: SessionEvent, { dials }: Waitin
   return aDial && event.dial <= dials ? stay(state) : illegal(state, event);
 }
 
-export const stay = (state: SessionState): Step => ({ state, actions: [] });
+export const stay = (state: SessionState): Step => ({ state, actions: nothing });
 
 export function illegal(state: SessionState, event: SessionEvent): never {
   throw new PointsmanError('INTERNAL', `event ${event.kind} in session state ${state.kind}`);

@@ -13,7 +13,6 @@ import {
   type SessionEvent,
   type SessionRules,
   type SessionState,
-  type Target,
   type Waiting,
 } from './session-model.ts';
 import {
@@ -27,6 +26,8 @@ import {
   illegal,
   late,
   leave,
+  noDeadline,
+  nothing,
   received,
   refuse,
   route,
@@ -38,8 +39,7 @@ import {
 
 export const newSession: SessionState = { kind: 'new' };
 
-/** One for all: there are thousands of it. */
-const relaying: SessionState = { kind: 'relaying', ended: null };
+const stopReading: SessionAction = { kind: 'stop-reading' };
 
 const unheard: Waiting = {
   bytes: new Uint8Array(0),
@@ -50,6 +50,20 @@ const unheard: Waiting = {
   dials: 0,
   lastError: null,
 };
+
+// One for all, as most clients take this way: from a door where nothing is read first to a session that both sides end.
+const newcomer = route(unheard, nothing);
+const relaying: SessionState = { kind: 'relaying', ended: null };
+const clientEnded: Step = {
+  state: { kind: 'relaying', ended: 'client' },
+  actions: [{ kind: 'half-close', side: 'server' }],
+};
+const serverEnded: Step = {
+  state: { kind: 'relaying', ended: 'server' },
+  actions: [{ kind: 'half-close', side: 'client' }],
+};
+const endedByClient = endSession('end', 'client');
+const endedByServer = endSession('end', 'server');
 
 /** Throws INTERNAL, naming state and event, for an event that the state rules out. */
 export function step(state: SessionState, event: SessionEvent, rules: SessionRules): Step {
@@ -78,7 +92,7 @@ export function step(state: SessionState, event: SessionEvent, rules: SessionRul
 
 function onAccepted({ at, refuse: reason }: Of<'accepted'>, rules: SessionRules): Step {
   if (rules.protocol === 'tcp') {
-    return reason === null ? route(unheard, []) : refuse(unheard, reason, at, rules);
+    return reason === null ? newcomer : refuse(unheard, reason, at, rules);
   }
   const deadline: SessionAction = { kind: 'deadline', at: at + FIRST_BYTES_TIMEOUT_MS };
   if (reason === null) return { state: { kind: 'greeting', waiting: unheard }, actions: [deadline] };
@@ -106,21 +120,19 @@ function inGreeting(state: In<'greeting'>, event: SessionEvent, rules: SessionRu
 /** Looks at the first packet: what it is decides where the client goes. */
 function greet(waiting: Waiting, at: MonotonicMs): Step {
   const packet = decodeFirstPacket(waiting.bytes);
-  if (packet.kind === 'need') return { state: { kind: 'greeting', waiting }, actions: [] };
+  if (packet.kind === 'need') return { state: { kind: 'greeting', waiting }, actions: nothing };
   if (packet.kind === 'bad') return close('reset', { kind: 'rejected', reason: 'bad-first-bytes' });
   const { value, consumed } = packet;
   if (value.kind === 'cancel') return cancel(value.pid, value.key, waiting.bytes.subarray(0, consumed), at);
-  const noDeadline: SessionAction = { kind: 'deadline', at: null };
-  const stop: readonly SessionAction[] = waiting.full ? [{ kind: 'stop-reading' }] : [];
-  return route({ ...waiting, opening: value.kind }, [noDeadline, ...stop]);
+  const before = waiting.full ? [noDeadline, stopReading] : [noDeadline];
+  return route({ ...waiting, opening: value.kind }, before);
 }
 
 function onRouted(state: In<'routing'>, { at, decision, epoch }: Of<'routed'>, rules: SessionRules): Step {
-  const holdUntil = state.waiting.holdUntil ?? at + rules.holdMs;
-  const waiting = { ...state.waiting, holdUntil };
-  if (decision.kind === 'hold') return holdOn(waiting, at, false, rules);
-  const candidates = decision.servers.map(({ name, address }): Target => ({ name, address }));
-  return dial(waiting, candidates, 0, epoch, rules);
+  const { waiting } = state;
+  const holdUntil = waiting.holdUntil ?? at + rules.holdMs;
+  if (decision.kind === 'hold') return holdOn({ ...waiting, holdUntil }, at, false, rules);
+  return dial(waiting, holdUntil, decision.servers, 0, epoch, rules);
 }
 
 function inHolding(state: In<'holding'>, event: SessionEvent, rules: SessionRules): Step {
@@ -131,7 +143,7 @@ function inHolding(state: In<'holding'>, event: SessionEvent, rules: SessionRule
     case 'hold-full':
       return refuse({ ...waiting, heldSince: null }, 'hold-full', event.at, rules);
     case 'released':
-      return route(waiting, [{ kind: 'deadline', at: null }]);
+      return route(waiting, [noDeadline]);
     case 'deadline':
       return refuse(waiting, waiting.lastError === null ? 'hold-timeout' : 'connect-failed', event.at, rules);
     case 'client-ended':
@@ -146,7 +158,6 @@ function inHolding(state: In<'holding'>, event: SessionEvent, rules: SessionRule
 
 function inDialing(state: In<'dialing'>, event: SessionEvent, rules: SessionRules): Step {
   const { waiting } = state;
-  const abort: SessionAction = { kind: 'abort-dial', dial: waiting.dials };
   switch (event.kind) {
     case 'received':
       return withMore(state, event.bytes);
@@ -158,15 +169,19 @@ function inDialing(state: In<'dialing'>, event: SessionEvent, rules: SessionRule
       return onConnectFailed(state, event, rules);
     case 'snapshot-changed':
       if (isStillGood(state, event, rules)) return stay(state);
-      return route(waiting, [abort]);
+      return route(waiting, [abortDial(waiting)]);
     case 'client-ended':
     case 'client-reset':
-      return leave(waiting, event, [abort]);
+      return leave(waiting, event, [abortDial(waiting)]);
     case 'shutdown':
-      return refuse(waiting, 'shutdown', event.at, rules, [abort]);
+      return refuse(waiting, 'shutdown', event.at, rules, [abortDial(waiting)]);
     default:
       return late(state, event, waiting);
   }
+}
+
+function abortDial({ dials }: Waiting): SessionAction {
+  return { kind: 'abort-dial', dial: dials };
 }
 
 /** Safety rules 1 and 3: what was true when the dial began may no longer be. */
@@ -182,17 +197,14 @@ function isStillGood(
 function onConnected(state: In<'dialing'>, event: Of<'connected'>, rules: SessionRules): Step {
   const { waiting, candidates, index, epoch } = state;
   const target = candidates[index];
-  const dial = waiting.dials;
-  if (target === undefined || !isStillGood(state, event, rules))
-    return route(waiting, [{ kind: 'abort-dial', dial }]);
-  const { bytes, opening } = waiting;
-  return {
-    state: relaying,
-    actions: [
-      ...endWait(waiting, 'served', event.at),
-      { kind: 'relay', at: event.at, dial, target, first: bytes, opening, epoch },
-    ],
-  };
+  if (target === undefined || !isStillGood(state, event, rules)) {
+    return route(waiting, [abortDial(waiting)]);
+  }
+  const { bytes, opening, dials } = waiting;
+  const { at } = event;
+  const relay: SessionAction = { kind: 'relay', at, dial: dials, target, first: bytes, opening, epoch };
+  const waited = endWait(waiting, 'served', at);
+  return { state: relaying, actions: waited.length === 0 ? [relay] : [...waited, relay] };
 }
 
 /** No byte has been sent to a server yet, so the next may be tried: with a lost primary, after a pause in the hold. */
@@ -204,9 +216,10 @@ function onConnectFailed(
   const waiting = { ...state.waiting, lastError: error };
   // Another server would need a descriptor or port too, and a held client keeps one that sessions may need.
   if (error === 'local') return refuse(waiting, 'descriptors', at, rules);
-  const timeLeft = rules.holdMs === 0 || at < (waiting.holdUntil ?? at);
+  const holdUntil = waiting.holdUntil ?? at;
+  const timeLeft = rules.holdMs === 0 || at < holdUntil;
   if (timeLeft && state.index + 1 < state.candidates.length) {
-    return dial(waiting, state.candidates, state.index + 1, state.epoch, rules);
+    return dial(waiting, holdUntil, state.candidates, state.index + 1, state.epoch, rules);
   }
   return holdOn(waiting, at, true, rules);
 }
@@ -214,17 +227,9 @@ function onConnectFailed(
 function inRelaying(state: In<'relaying'>, event: SessionEvent): Step {
   switch (event.kind) {
     case 'client-ended':
-      if (state.ended === 'server') return endSession('end', 'server');
-      return {
-        state: { kind: 'relaying', ended: 'client' },
-        actions: [{ kind: 'half-close', side: 'server' }],
-      };
+      return state.ended === 'server' ? endedByServer : clientEnded;
     case 'server-ended':
-      if (state.ended === 'client') return endSession('end', 'client');
-      return {
-        state: { kind: 'relaying', ended: 'server' },
-        actions: [{ kind: 'half-close', side: 'client' }],
-      };
+      return state.ended === 'client' ? endedByClient : serverEnded;
     case 'client-reset':
       return endSession('reset', state.ended === 'server' ? 'server' : 'client-reset');
     case 'server-reset':
@@ -290,5 +295,5 @@ function endSession(mode: CloseMode, reason: CloseReason): Step {
 /** More bytes from a client that has no server yet: kept for it, up to the limit. */
 function withMore(state: In<'holding'> | In<'dialing'>, bytes: Uint8Array): Step {
   const { waiting, filled } = received(state.waiting, bytes);
-  return { state: { ...state, waiting }, actions: filled ? [{ kind: 'stop-reading' }] : [] };
+  return { state: { ...state, waiting }, actions: filled ? [stopReading] : nothing };
 }

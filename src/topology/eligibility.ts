@@ -1,51 +1,70 @@
 // Which servers may be given to a client right now: safety rule 1 as functions from a view to servers.
 // Not the election (elect.ts) and not the order among several (proxy/balance). Called by the proxy's router,
-// once to choose a server and once more after the connection to it was made.
+// once to choose a server and once more after the connection to it was made: several times per client, so a question
+// about one server is answered without looking at the others.
 
 import { type MonotonicMs } from '../core/clock.ts';
 import { factsOf } from '../health/result.ts';
 import { isFresh, type BackendView, type ServerView } from './model.ts';
 
 /**
- * The primary, if its newest result says "writable" and is not older than `freshnessMs`; else null.
+ * Whether this is the primary, its newest result says "writable" and is not older than `freshnessMs`.
  * An elected primary in doubt (a missed probe, a busy server) is not accepting: it keeps its sessions and gets no new ones.
  */
-export function acceptsWrites(view: BackendView, now: MonotonicMs): ServerView | null {
-  const server = view.servers.find(candidate => candidate.name === view.primary);
-  if (server === undefined || server.health.kind !== 'up') return null;
+export function isWritable(server: ServerView, view: BackendView, now: MonotonicMs): boolean {
+  if (server.name !== view.primary || !isAnswering(server, view, now)) return false;
   const facts = factsOf(server.result);
-  if (facts === null || facts.role !== 'primary' || !facts.writable) return null;
-  return isFresh(server.result, now, view.freshnessMs) ? server : null;
+  return facts !== null && facts.role === 'primary' && facts.writable;
 }
 
 /**
- * The primary and the replicas (without roles: all) that are up and whose newest result is a fresh answer, in file order. A server that says
- * it is a primary and was not elected (an old one that returned, split brain) serves nobody, not even readers.
+ * Whether it is up, its newest result is a fresh answer, and it isn't a server that says it is a primary and was not
+ * elected (an old one that returned, split brain): that one serves nobody, not even readers.
  */
-export function serving(view: BackendView, now: MonotonicMs): readonly ServerView[] {
-  return view.servers.filter(({ name, health, result }) => {
-    const facts = factsOf(result);
-    return (
-      health.kind === 'up' &&
-      facts !== null &&
-      (facts.role !== 'primary' || name === view.primary) &&
-      isFresh(result, now, view.freshnessMs)
-    );
-  });
+export function isServing(server: ServerView, view: BackendView, now: MonotonicMs): boolean {
+  if (!isAnswering(server, view, now)) return false;
+  const facts = factsOf(server.result);
+  return facts !== null && (facts.role !== 'primary' || server.name === view.primary);
 }
 
-/** Replicas to read from, in file order. With `maxLagMs`, only those that replicate and are known to be no further behind. */
+/** Whether it is a replica to read from. With `maxLagMs`, only one that replicates and is known to be no further behind. */
+export function isReadable(
+  server: ServerView,
+  view: BackendView,
+  now: MonotonicMs,
+  maxLagMs: number | null,
+): boolean {
+  if (!isAnswering(server, view, now)) return false;
+  const facts = factsOf(server.result);
+  if (facts?.role !== 'replica') return false;
+  const { replicating, lagSeconds } = facts;
+  return maxLagMs === null || (replicating === true && lagSeconds !== null && lagSeconds * 1000 <= maxLagMs);
+}
+
+/** The one server that `isWritable`, if there is. */
+export function acceptsWrites(view: BackendView, now: MonotonicMs): ServerView | null {
+  return view.servers.find(server => isWritable(server, view, now)) ?? null;
+}
+
+/** The primary and the replicas (without roles: all) that `isServing` is true of, in file order. */
+export function serving(view: BackendView, now: MonotonicMs): readonly ServerView[] {
+  return only(view.servers, server => isServing(server, view, now));
+}
+
+/** Those that `isReadable` is true of, in file order. */
 export function readable(
   view: BackendView,
   now: MonotonicMs,
   maxLagMs: number | null,
 ): readonly ServerView[] {
-  return serving(view, now).filter(({ result }) => {
-    const facts = factsOf(result);
-    if (facts?.role !== 'replica') return false;
-    const { replicating, lagSeconds } = facts;
-    return (
-      maxLagMs === null || (replicating === true && lagSeconds !== null && lagSeconds * 1000 <= maxLagMs)
-    );
-  });
+  return only(view.servers, server => isReadable(server, view, now, maxLagMs));
+}
+
+function isAnswering({ health, result }: ServerView, view: BackendView, now: MonotonicMs): boolean {
+  return health.kind === 'up' && isFresh(result, now, view.freshnessMs);
+}
+
+/** As a rule all are fine: then the list itself is the answer, and nothing is copied for each new client. */
+function only(servers: readonly ServerView[], test: (server: ServerView) => boolean): readonly ServerView[] {
+  return servers.every(test) ? servers : servers.filter(test);
 }

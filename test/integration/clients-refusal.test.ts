@@ -118,10 +118,8 @@ describe('refusals and waits', () => {
       assert.match(message, /frontend app-rw has its 3 connections \(max_connections\)/);
       const { stderr } = await psql(at, 'select 1', { env: { PGSSLMODE: 'prefer' } });
       assert.match(stderr, /FATAL:  pointsman: frontend app-rw has its 3 connections/);
-      assert.match(
-        await pointsman.metrics(),
-        /^pointsman_frontend_connections_rejected_total\{.*max-connections.*\} 2$/m,
-      );
+      const bothCounted = /^pointsman_frontend_connections_rejected_total\{.*max-connections.*\} 2$/m;
+      await until('both to be counted', async () => bothCounted.test(await pointsman.metrics()));
       await clients.pop()?.end();
       await until(
         'room to be made',

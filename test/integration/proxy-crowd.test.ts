@@ -96,9 +96,19 @@ onEngines(
     await until(() => stage.gauge().sessions === 40, 'all sessions');
     await until(() => clients.every(({ bytes }) => bytes > 256 * 1024), 'transfers');
     talker.kill('SIGKILL');
-    await until(() => clients.every(({ closed }) => closed), 'the clients to hear of it');
-    assert.deepEqual([...new Set(clients.map(({ error }) => error))], ['ECONNRESET']);
-    await until(() => stage.diary.count('sessionEnded pg1 server-reset') === 40, 'the notices');
+    await until(() => clients.every(({ closed, ended }) => closed || ended), 'the clients to hear of it');
+    const reasons = new Set(['sessionEnded pg1 server-reset']);
+    if (engine === 'net') {
+      // libuv tells a reset that comes right behind bytes as an end, so a client may see that instead (uv__stream_io).
+      reasons.add('sessionEnded pg1 server');
+      for (const { socket } of clients) socket.destroy();
+    } else {
+      await until(() => clients.every(({ closed }) => closed), 'all to be closed');
+      assert.deepEqual([...new Set(clients.map(({ error }) => error))], ['ECONNRESET']);
+    }
+    await until(() => stage.diary.count('sessionEnded') === 40, 'the notices');
+    assert.ok(stage.diary.lines.every(line => !line.startsWith('sessionEnded') || reasons.has(line)));
+    await until(() => stage.gauge().connections === 0, 'the gauges to return to 0');
     const { connections, sessions, held } = stage.gauge();
     assert.deepEqual([connections, sessions, held, stage.proxy.sessionsOf('app', 'pg1')], [0, 0, 0, 0]);
     assert.equal(stage.diary.count('workerLost'), 0);

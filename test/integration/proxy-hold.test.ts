@@ -62,35 +62,43 @@ onEngines('hold: a client that leaves is forgotten, its server never hears of it
   assert.equal(stayer.closed, false);
 });
 
-onEngines('hold: when it ends without a server the client reads why, then the end', async (t, engine) => {
-  const stage = await openStage(t, {
-    engine,
-    frontends: { app: { hold: '100ms' } },
-    initial: [nobody, null],
-  });
-  const client = await connectPeer(stage.at(), hello);
-  await until(() => client.ended, 'the answer');
-  const { sqlstate, message } = readError(client.received);
-  assert.equal(sqlstate, '57P03');
-  assert.match(message, /^pointsman: no primary in backend app for \d+ ms/);
-  assert.equal(client.error, null);
-  client.socket.end();
-  await until(() => client.closed && stage.gauge().connections === 0, 'the close');
-  await until(() => stage.diary.lines.length === 4, 'the notices');
-  assert.deepEqual(stage.diary.lines, ['accepted', 'held', 'holdEnded expired', 'rejected hold-timeout']);
-});
+onEngines(
+  'hold: when it ends without a server the client reads why, then the end',
+  async (t, engine) => {
+    const stage = await openStage(t, {
+      engine,
+      frontends: { app: { hold: '100ms' } },
+      initial: [nobody, null],
+    });
+    const client = await connectPeer(stage.at(), hello);
+    await until(() => client.ended, 'the answer');
+    const { sqlstate, message } = readError(client.received);
+    assert.equal(sqlstate, '57P03');
+    assert.match(message, /^pointsman: no primary in backend app for \d+ ms/);
+    assert.equal(client.error, null);
+    client.socket.end();
+    await until(() => client.closed && stage.gauge().connections === 0, 'the close');
+    await until(() => stage.diary.lines.length === 4, 'the notices');
+    assert.deepEqual(stage.diary.lines, ['accepted', 'held', 'holdEnded expired', 'rejected hold-timeout']);
+  },
+  oneLoop,
+);
 
-onEngines('hold: a client that asked for TLS is told no, then why', async (t, engine) => {
-  const stage = await openStage(t, { engine, frontends: { app: { hold: 0 } } });
-  const client = await connectPeer(stage.at(), sslRequest);
-  await client.untilBytes(1);
-  assert.equal(client.received.toString(), 'N');
-  client.socket.write(hello);
-  await until(() => client.ended, 'the answer');
-  assert.equal(readError(client.received.subarray(1)).sqlstate, '57P03');
-  await until(() => stage.diary.lines.length === 2, 'the notices');
-  assert.deepEqual(stage.diary.lines, ['accepted', 'rejected no-server']);
-});
+onEngines(
+  'hold: a client that asked for TLS is told no, then why',
+  async (t, engine) => {
+    const stage = await openStage(t, { engine, frontends: { app: { hold: 0 } } });
+    const client = await connectPeer(stage.at(), sslRequest);
+    await client.untilBytes(1);
+    assert.equal(client.received.toString(), 'N');
+    client.socket.write(hello);
+    await until(() => client.ended, 'the answer');
+    assert.equal(readError(client.received.subarray(1)).sqlstate, '57P03');
+    await until(() => stage.diary.lines.length === 2, 'the notices');
+    assert.deepEqual(stage.diary.lines, ['accepted', 'rejected no-server']);
+  },
+  oneLoop,
+);
 
 onEngines(
   'hold: a full hold and max_connections are told with 53300, and a place that was left is free',
@@ -116,30 +124,38 @@ onEngines(
   },
 );
 
-onEngines('hold: a client from elsewhere is closed unheard', async (t, engine) => {
-  const stage = await openStage(t, { engine, frontends: { app: { allow: ['10.0.0.0/8'] } } });
-  const client = await connectPeer(stage.at(), hello);
-  await until(() => client.ended || client.closed, 'the close');
-  assert.equal(client.bytes, 0);
-  await until(() => stage.diary.lines.length === 2, 'the notices');
-  assert.deepEqual(stage.diary.lines, ['accepted', 'rejected not-allowed']);
-  assert.equal(stage.gauge().connections, 0);
-});
+onEngines(
+  'hold: a client from elsewhere is closed unheard',
+  async (t, engine) => {
+    const stage = await openStage(t, { engine, frontends: { app: { allow: ['10.0.0.0/8'] } } });
+    const client = await connectPeer(stage.at(), hello);
+    await until(() => client.ended || client.closed, 'the close');
+    assert.equal(client.bytes, 0);
+    await until(() => stage.diary.lines.length === 2, 'the notices');
+    assert.deepEqual(stage.diary.lines, ['accepted', 'rejected not-allowed']);
+    assert.equal(stage.gauge().connections, 0);
+  },
+  oneLoop,
+);
 
-onEngines('dial: a candidate that refuses is passed over for the next', async (t, engine) => {
-  const stage = await openStage(t, {
-    engine,
-    frontends: { app: { route: 'any', balance: 'first' } },
-    initial: [pg1Leads, 'pg1'],
-  });
-  await stage.servers['pg1']!.refuse();
-  await connectPeer(stage.at(), hello);
-  const peer = await stage.servers['pg2']!.peer(0);
-  await peer.untilBytes(hello.length);
-  assert.ok(peer.received.equals(hello));
-  await until(() => stage.diary.lines.length === 3, 'the notices');
-  assert.deepEqual(stage.diary.lines, ['accepted', 'connectFailed pg1 refused', 'connected pg2']);
-});
+onEngines(
+  'dial: a candidate that refuses is passed over for the next',
+  async (t, engine) => {
+    const stage = await openStage(t, {
+      engine,
+      frontends: { app: { route: 'any', balance: 'first' } },
+      initial: [pg1Leads, 'pg1'],
+    });
+    await stage.servers['pg1']!.refuse();
+    await connectPeer(stage.at(), hello);
+    const peer = await stage.servers['pg2']!.peer(0);
+    await peer.untilBytes(hello.length);
+    assert.ok(peer.received.equals(hello));
+    await until(() => stage.diary.lines.length === 3, 'the notices');
+    assert.deepEqual(stage.diary.lines, ['accepted', 'connectFailed pg1 refused', 'connected pg2']);
+  },
+  oneLoop,
+);
 
 onEngines(
   'dial: a primary that refuses for a while costs its clients time and nothing else',

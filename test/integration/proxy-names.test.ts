@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { startupPacket } from '../support/tcp-packets.ts';
 import { connectPeer, until } from '../support/tcp-peers.ts';
-import { onEngines, openStage } from '../support/tcp-proxy.ts';
+import { oneLoop, onEngines, openStage } from '../support/tcp-proxy.ts';
 import { pass, passReplica } from '../support/views.ts';
 
 const hello = startupPacket();
@@ -13,14 +13,18 @@ for (const [title, hosts] of [
   ['named localhost', { pg1: { named: 'localhost' } }],
   ['at an IPv6 address', { pg1: { listen: '::1' } }],
 ] as const) {
-  onEngines(`dial: a server ${title} is reached`, async (t, engine) => {
-    const stage = await openStage(t, { engine, hosts, initial: pg1Leads });
-    stage.servers['pg1']!.onPeer = ({ socket }) => socket.pipe(socket);
-    const clients = await Promise.all(Array.from({ length: 20 }, () => connectPeer(stage.at(), hello)));
-    await Promise.all(clients.map(client => client.untilBytes(hello.length)));
-    assert.ok(clients.every(({ received }) => received.equals(hello)));
-    await until(() => stage.diary.count('connected pg1') === 20, 'the notices');
-  });
+  onEngines(
+    `dial: a server ${title} is reached`,
+    async (t, engine) => {
+      const stage = await openStage(t, { engine, hosts, initial: pg1Leads });
+      stage.servers['pg1']!.onPeer = ({ socket }) => socket.pipe(socket);
+      const clients = await Promise.all(Array.from({ length: 20 }, () => connectPeer(stage.at(), hello)));
+      await Promise.all(clients.map(client => client.untilBytes(hello.length)));
+      assert.ok(clients.every(({ received }) => received.equals(hello)));
+      await until(() => stage.diary.count('connected pg1') === 20, 'the notices');
+    },
+    oneLoop,
+  );
 }
 
 onEngines(
@@ -43,6 +47,7 @@ onEngines(
       'rejected connect-failed',
     ]);
   },
+  oneLoop,
 );
 
 onEngines(
@@ -56,6 +61,7 @@ onEngines(
     await until(() => stage.gauge().connections === 0, 'the gauges to return to 0');
     assert.equal(stage.diary.count('workerLost'), 0);
   },
+  oneLoop,
 );
 
 for (const [bind, dialed, seen] of [
@@ -63,19 +69,23 @@ for (const [bind, dialed, seen] of [
   ['[::]:0', ['::1', '127.0.0.1'], ['::1', '127.0.0.1']],
   ['localhost:0', ['localhost'], [null]],
 ] as const) {
-  onEngines(`listen: clients of ${bind} are served, and told by the address they have`, async (t, engine) => {
-    const stage = await openStage(t, { engine, frontends: { app: { bind } }, initial: pg1Leads });
-    const { port } = stage.at();
-    assert.notEqual(port, 0);
-    for (const [index, host] of dialed.entries()) {
-      const client = await connectPeer({ host, port }, hello);
-      await until(() => stage.gauge().sessions === 1, 'the session');
-      const { localPort } = client.socket;
-      client.socket.resetAndDestroy();
-      await until(() => stage.diary.ends.length === index + 1, 'the end');
-      const end = stage.diary.ends.at(-1)!;
-      assert.equal(end.client.port, localPort);
-      if (seen[index] !== null) assert.equal(end.client.host, seen[index]);
-    }
-  });
+  onEngines(
+    `listen: clients of ${bind} are served, and told by the address they have`,
+    async (t, engine) => {
+      const stage = await openStage(t, { engine, frontends: { app: { bind } }, initial: pg1Leads });
+      const { port } = stage.at();
+      assert.notEqual(port, 0);
+      for (const [index, host] of dialed.entries()) {
+        const client = await connectPeer({ host, port }, hello);
+        await until(() => stage.gauge().sessions === 1, 'the session');
+        const { localPort } = client.socket;
+        client.socket.resetAndDestroy();
+        await until(() => stage.diary.ends.length === index + 1, 'the end');
+        const end = stage.diary.ends.at(-1)!;
+        assert.equal(end.client.port, localPort);
+        if (seen[index] !== null) assert.equal(end.client.host, seen[index]);
+      }
+    },
+    oneLoop,
+  );
 }

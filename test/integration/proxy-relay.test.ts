@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto';
 import { type TestContext } from 'node:test';
 import { connectPeer, until, untilSteady, type Peer } from '../support/tcp-peers.ts';
 import { startupPacket } from '../support/tcp-packets.ts';
-import { onEngines, openStage, type Engine, type Stage } from '../support/tcp-proxy.ts';
+import { oneLoop, onEngines, openStage, type Engine, type Stage } from '../support/tcp-proxy.ts';
 import { pass, passReplica } from '../support/views.ts';
 
 const hello = startupPacket();
@@ -62,6 +62,7 @@ onEngines(
       [hello.length + up.length, down.length, 0],
     );
   },
+  oneLoop,
 );
 
 for (const [reader, writer] of [
@@ -96,54 +97,67 @@ for (const [reader, writer] of [
       await to.untilBytes(already + sent.length);
       assert.ok(to.received.subarray(already).equals(sent));
     },
+    oneLoop,
   );
 
-  onEngines(`relay: the ${writer} ends its half and the ${reader} still speaks`, async (t, engine) => {
-    const stage = await opened(t, engine);
-    const ends = await join(stage);
-    ends[writer].socket.end('last words');
-    await until(() => ends[reader].ended, 'the end on the other side');
-    assert.ok(ends[reader].received.toString('latin1').endsWith('last words'));
-    assert.equal(stage.gauge().sessions, 1);
-    ends[reader].socket.end('an answer');
-    await until(() => ends[writer].closed, 'the close');
-    assert.ok(ends[writer].received.toString('latin1').endsWith('an answer'));
-    await until(() => stage.diary.ends.length === 1, 'the end of the session');
-    assert.equal(stage.diary.ends[0]!.reason, writer);
-    assert.equal(ends[writer].error, null);
-  });
+  onEngines(
+    `relay: the ${writer} ends its half and the ${reader} still speaks`,
+    async (t, engine) => {
+      const stage = await opened(t, engine);
+      const ends = await join(stage);
+      ends[writer].socket.end('last words');
+      await until(() => ends[reader].ended, 'the end on the other side');
+      assert.ok(ends[reader].received.toString('latin1').endsWith('last words'));
+      assert.equal(stage.gauge().sessions, 1);
+      ends[reader].socket.end('an answer');
+      await until(() => ends[writer].closed, 'the close');
+      assert.ok(ends[writer].received.toString('latin1').endsWith('an answer'));
+      await until(() => stage.diary.ends.length === 1, 'the end of the session');
+      assert.equal(stage.diary.ends[0]!.reason, writer);
+      assert.equal(ends[writer].error, null);
+    },
+    oneLoop,
+  );
 
-  onEngines(`relay: a reset of the ${writer} is a reset at the ${reader}`, async (t, engine) => {
-    const stage = await opened(t, engine);
-    const ends = await join(stage);
-    ends[writer].socket.resetAndDestroy();
-    await until(() => ends[reader].closed, 'the close on the other side');
-    assert.equal(ends[reader].error, 'ECONNRESET');
-    await until(() => stage.diary.ends.length === 1, 'the end of the session');
-    assert.equal(stage.diary.ends[0]!.reason, `${writer}-reset`);
-  });
+  onEngines(
+    `relay: a reset of the ${writer} is a reset at the ${reader}`,
+    async (t, engine) => {
+      const stage = await opened(t, engine);
+      const ends = await join(stage);
+      ends[writer].socket.resetAndDestroy();
+      await until(() => ends[reader].closed, 'the close on the other side');
+      assert.equal(ends[reader].error, 'ECONNRESET');
+      await until(() => stage.diary.ends.length === 1, 'the end of the session');
+      assert.equal(stage.diary.ends[0]!.reason, `${writer}-reset`);
+    },
+    oneLoop,
+  );
 }
 
-onEngines('relay: an idle session is ended by the sweep, a busy one is not', async (t, engine) => {
-  const stage = await opened(t, engine, { idle_timeout: '400ms' });
-  const idle = await join(stage);
-  const busy = await join(stage);
-  let pings = 0;
-  const pinging = setInterval(() => {
-    busy.client.socket.write('.');
-    pings += 1;
-  }, 20);
-  t.after(() => clearInterval(pinging));
-  await until(() => idle.client.ended && idle.server.ended, 'the end of the idle session');
-  const sofar = pings;
-  await until(() => pings > sofar + 40, 'twice the timeout');
-  assert.equal(stage.gauge().sessions, 1);
-  await until(() => stage.diary.ends.length > 0, 'the notice');
-  assert.deepEqual(
-    stage.diary.ends.map(({ reason }) => reason),
-    ['idle'],
-  );
-});
+onEngines(
+  'relay: an idle session is ended by the sweep, a busy one is not',
+  async (t, engine) => {
+    const stage = await opened(t, engine, { idle_timeout: '400ms' });
+    const idle = await join(stage);
+    const busy = await join(stage);
+    let pings = 0;
+    const pinging = setInterval(() => {
+      busy.client.socket.write('.');
+      pings += 1;
+    }, 20);
+    t.after(() => clearInterval(pinging));
+    await until(() => idle.client.ended && idle.server.ended, 'the end of the idle session');
+    const sofar = pings;
+    await until(() => pings > sofar + 40, 'twice the timeout');
+    assert.equal(stage.gauge().sessions, 1);
+    await until(() => stage.diary.ends.length > 0, 'the notice');
+    assert.deepEqual(
+      stage.diary.ends.map(({ reason }) => reason),
+      ['idle'],
+    );
+  },
+  oneLoop,
+);
 
 onEngines('relay: 600 sessions at once, each with its own bytes', async (t, engine) => {
   const stage = await opened(t, engine, { max_connections: 600 });

@@ -2,25 +2,29 @@
 // on, and the port is served again. Deaths are made from outside, through Node's own handle on the thread.
 
 import assert from 'node:assert/strict';
+import { promises } from 'node:dns';
 import { Session } from 'node:inspector';
+import { syncBuiltinESMExports } from 'node:module';
 import { type TestContext } from 'node:test';
-import { test } from 'node:test';
 import { systemClock, type Clock } from '../../src/core/clock.ts';
 import { openDescriptors } from '../support/proc.ts';
 import { startupPacket } from '../support/tcp-packets.ts';
-import { beginPeer, connectPeer, until, type Peer } from '../support/tcp-peers.ts';
-import { openStage, type Stage } from '../support/tcp-proxy.ts';
+import { beginPeer, connectPeer, ScriptServer, until, type Peer } from '../support/tcp-peers.ts';
+import { onEngines, openStage, type Engine, type Stage } from '../support/tcp-proxy.ts';
 import { confuse } from '../support/tcp-workers.ts';
 import { pass, passReplica } from '../support/views.ts';
 
 const hello = startupPacket();
 const pg1Leads = [{ pg1: pass(), pg2: passReplica() }, 'pg1'] as const;
 
+const alone = (engine: Engine): boolean => engine !== 'net' && engine.workers === 1;
+const several = (engine: Engine): boolean => engine !== 'net' && engine.workers > 1;
+
 /** Each worker has run for long when it dies, so that the next follows at once. */
 const ageing: Clock = { ...systemClock, now: () => systemClock.now() * 10_000 };
 
-async function opened(t: TestContext, workers: number): Promise<Stage> {
-  const stage = await openStage(t, { engine: { workers }, clock: ageing, initial: pg1Leads });
+async function opened(t: TestContext, engine: Engine): Promise<Stage> {
+  const stage = await openStage(t, { engine, clock: ageing, initial: pg1Leads });
   stage.servers['pg1']!.onPeer = ({ socket }) => {
     socket.on('error', () => undefined); // resets are what is tested
     socket.pipe(socket);
@@ -45,69 +49,77 @@ async function traffic(stage: Stage, count: number): Promise<Peer[]> {
 
 const alive = (clients: readonly Peer[]): Peer[] => clients.filter(({ closed, ended }) => !closed && !ended);
 
-test('workers: the only one dies in traffic: all are reset, who comes meanwhile waits, and is served by the next', async t => {
-  const stage = await opened(t, 1);
-  const clients = await traffic(stage, 50);
-  void stage.workers.live[0]!.terminate();
-  const meanwhile = await connectPeer(stage.at(), hello);
-  await until(() => alive(clients).length === 0, 'the resets');
-  assert.deepEqual([...new Set(clients.map(({ error }) => error))], ['ECONNRESET']);
-  await until(
-    () => stage.servers['pg1']!.peers.slice(0, 50).every(({ closed }) => closed),
-    'those at the server',
-  );
-  assert.ok(stage.servers['pg1']!.peers.slice(0, 50).every(({ error }) => error === 'ECONNRESET'));
-  await meanwhile.untilBytes(hello.length);
-  assert.ok(meanwhile.received.equals(hello));
-  assert.deepEqual(
-    stage.diary.lines.filter(line => line.startsWith('workerLost')),
-    ['workerLost 50 it ended'],
-  );
-  assert.equal(stage.gauge().sessions, 1);
-  assert.equal(stage.gauge().connections, 1);
-  assert.equal(stage.proxy.sessionsOf('app', 'pg1'), 1);
-});
+onEngines(
+  'workers: the only one dies in traffic: all are reset, who comes meanwhile waits, and is served by the next',
+  async (t, engine) => {
+    const stage = await opened(t, engine);
+    const clients = await traffic(stage, 50);
+    void stage.workers.live[0]!.terminate();
+    const meanwhile = await connectPeer(stage.at(), hello);
+    await until(() => alive(clients).length === 0, 'the resets');
+    assert.deepEqual([...new Set(clients.map(({ error }) => error))], ['ECONNRESET']);
+    await until(
+      () => stage.servers['pg1']!.peers.slice(0, 50).every(({ closed }) => closed),
+      'those at the server',
+    );
+    assert.ok(stage.servers['pg1']!.peers.slice(0, 50).every(({ error }) => error === 'ECONNRESET'));
+    await meanwhile.untilBytes(hello.length);
+    assert.ok(meanwhile.received.equals(hello));
+    assert.deepEqual(
+      stage.diary.lines.filter(line => line.startsWith('workerLost')),
+      ['workerLost 50 it ended'],
+    );
+    assert.equal(stage.gauge().sessions, 1);
+    assert.equal(stage.gauge().connections, 1);
+    assert.equal(stage.proxy.sessionsOf('app', 'pg1'), 1);
+  },
+  alone,
+);
 
-test('workers: one of three throws: its sessions are reset and told of, those of the others go on', async t => {
-  const stage = await opened(t, 3);
-  const clients = await traffic(stage, 60);
-  confuse(stage.workers.live[1]!);
-  // A view wakes it.
-  stage.topology.set(...pg1Leads);
-  await until(() => stage.diary.count('workerLost') === 1, 'its death');
-  const [told = ''] = stage.diary.lines.filter(line => line.startsWith('workerLost'));
-  const lost = Number(told.split(' ')[1]);
-  assert.ok(lost > 0 && lost < 60, told);
-  assert.match(told, /a backend that is not there|reading|undefined/);
-  await until(() => alive(clients).length === 60 - lost, `${lost} resets`);
-  const others = alive(clients);
-  const before = others.map(({ bytes }) => bytes);
-  await until(
-    () => others.every(({ bytes }, index) => bytes > before[index]! + 64 * 1024),
-    'the others to go on',
-  );
-  assert.equal(stage.gauge().sessions, others.length);
-  await until(() => stage.workers.ready === 3, 'a third worker again');
-  // Clients whose turn is the dead one's port wait in its queue, which has lived on.
-  const newcomers = await traffic(stage, 60);
-  assert.equal(alive(newcomers).length, 60);
-  assert.equal(alive(others).length, others.length);
-  assert.equal(stage.gauge().sessions, 60 + others.length);
-  // The new worker follows the primary as the others do.
-  stage.topology.set({ pg1: passReplica(), pg2: pass() }, 'pg2');
-  await stage.settled();
-  assert.equal(stage.proxy.sessionsOf('app', 'pg1'), 0);
-  const last = await connectPeer(stage.at(), hello);
-  await until(() => stage.proxy.sessionsOf('app', 'pg2') === 1, 'a session on the new primary');
-  assert.equal(last.closed, false);
-});
+onEngines(
+  'workers: one of three throws: its sessions are reset and told of, those of the others go on',
+  async (t, engine) => {
+    const stage = await opened(t, engine);
+    const clients = await traffic(stage, 60);
+    confuse(stage.workers.live[1]!);
+    // A view wakes it.
+    stage.topology.set(...pg1Leads);
+    await until(() => stage.diary.count('workerLost') === 1, 'its death');
+    const [told = ''] = stage.diary.lines.filter(line => line.startsWith('workerLost'));
+    const lost = Number(told.split(' ')[1]);
+    assert.ok(lost > 0 && lost < 60, told);
+    assert.match(told, /a backend that is not there|reading|undefined/);
+    await until(() => alive(clients).length === 60 - lost, `${lost} resets`);
+    const others = alive(clients);
+    const before = others.map(({ bytes }) => bytes);
+    await until(
+      () => others.every(({ bytes }, index) => bytes > before[index]! + 64 * 1024),
+      'the others to go on',
+    );
+    assert.equal(stage.gauge().sessions, others.length);
+    await until(() => stage.workers.ready === 3, 'a third worker again');
+    // Clients whose turn is the dead one's port wait in its queue, which has lived on.
+    const newcomers = await traffic(stage, 60);
+    assert.equal(alive(newcomers).length, 60);
+    assert.equal(alive(others).length, others.length);
+    assert.equal(stage.gauge().sessions, 60 + others.length);
+    // The new worker follows the primary as the others do.
+    stage.topology.set({ pg1: passReplica(), pg2: pass() }, 'pg2');
+    await stage.settled();
+    assert.equal(stage.proxy.sessionsOf('app', 'pg1'), 0);
+    const last = await connectPeer(stage.at(), hello);
+    await until(() => stage.proxy.sessionsOf('app', 'pg2') === 1, 'a session on the new primary');
+    assert.equal(last.closed, false);
+  },
+  several,
+);
 
-for (const [workers, deaths] of [
-  [1, 20],
-  [3, 20],
-] as const) {
-  test(`workers: ${deaths} deaths of ${workers === 1 ? 'a lone one' : 'one of three'} leak no descriptor`, async t => {
-    const stage = await opened(t, workers);
+onEngines(
+  'workers: death after death leaks no descriptor',
+  async (t, engine) => {
+    const workers = engine === 'net' ? 0 : engine.workers;
+    const deaths = workers === 1 ? 20 : 8;
+    const stage = await opened(t, engine);
     await traffic(stage, 10);
     for (const { socket } of await traffic(stage, 10)) socket.destroy();
     await until(() => stage.gauge().connections === 10, 'the first ten');
@@ -132,8 +144,9 @@ for (const [workers, deaths] of [
       `${before} descriptors, as before, not ${openDescriptors()}`,
     );
     assert.equal(stage.workers.started, workers + deaths);
-  });
-}
+  },
+  engine => engine !== 'net',
+);
 
 /** Makes a worker loop for ever at its next turn, as a bug of ours would. */
 async function hang(stage: Stage): Promise<void> {
@@ -154,15 +167,97 @@ async function hang(stage: Stage): Promise<void> {
   session.disconnect();
 }
 
-test('workers: one that hangs is ended by the watchdog, and its sessions with it', async t => {
-  const stage = await opened(t, 1);
-  const clients = await traffic(stage, 10);
-  await hang(stage);
-  stage.topology.set(...pg1Leads);
-  await until(() => stage.diary.count('workerLost') === 1, 'the watchdog');
-  assert.equal(stage.diary.count('workerLost 10 it hung'), 1);
-  await until(() => alive(clients).length === 0, 'the resets');
-  const next = await connectPeer(stage.at(), hello);
-  await next.untilBytes(hello.length);
-  assert.ok(next.received.equals(hello));
-});
+onEngines(
+  'workers: one that hangs is ended by the watchdog, and its sessions with it',
+  async (t, engine) => {
+    const stage = await opened(t, engine);
+    const clients = await traffic(stage, 10);
+    await hang(stage);
+    stage.topology.set(...pg1Leads);
+    await until(() => stage.diary.count('workerLost') === 1, 'the watchdog');
+    assert.equal(stage.diary.count('workerLost 10 it hung'), 1);
+    await until(() => alive(clients).length === 0, 'the resets');
+    const next = await connectPeer(stage.at(), hello);
+    await next.untilBytes(hello.length);
+    assert.ok(next.received.equals(hello));
+  },
+  alone,
+);
+
+onEngines(
+  'workers: the answer to a name that a dead worker asked for is no answer to what its successor asks',
+  async (t, engine) => {
+    const answers = new Map<string, (address: string) => void>();
+    const lookup = t.mock.method(promises, 'lookup', (host: string) => {
+      return new Promise(resolve => {
+        answers.set(host, address => resolve([{ address, family: 4 }]));
+      });
+    });
+    syncBuiltinESMExports();
+    t.after(() => {
+      lookup.mock.restore();
+      syncBuiltinESMExports();
+    });
+    const stage = await openStage(t, {
+      engine,
+      clock: ageing,
+      hosts: { pg1: { named: 'one.test' }, pg2: { named: 'two.test' } },
+      initial: pg1Leads,
+    });
+    await connectPeer(stage.at(), hello);
+    await until(() => answers.has('one.test'), 'the first question');
+    await stage.workers.live[0]!.terminate();
+    await until(() => stage.workers.ready === 1, 'the next worker');
+    stage.topology.set({ pg1: passReplica(), pg2: pass() }, 'pg2');
+    const client = await connectPeer(stage.at(), hello);
+    await until(() => answers.has('two.test'), 'the second question');
+    // Nobody listens there: a dial to it would be told.
+    answers.get('one.test')!('127.0.0.2');
+    stage.topology.set({ pg1: passReplica(), pg2: pass() }, 'pg2');
+    await stage.settled();
+    answers.get('two.test')!('127.0.0.1');
+    await until(() => stage.proxy.sessionsOf('app', 'pg2') === 1, 'the session');
+    await until(() => stage.diary.count('connected pg2') === 1, 'the notice');
+    assert.equal(stage.diary.count('connectFailed'), 0);
+    assert.equal(client.closed, false);
+  },
+  alone,
+);
+
+onEngines(
+  'workers: a name that is answered after the end wakes nobody, and no other descriptor is written to',
+  async (t, engine) => {
+    let answer: ((address: string) => void) | null = null;
+    const lookup = t.mock.method(promises, 'lookup', () => {
+      return new Promise(resolve => {
+        answer = address => resolve([{ address, family: 4 }]);
+      });
+    });
+    syncBuiltinESMExports();
+    t.after(() => {
+      lookup.mock.restore();
+      syncBuiltinESMExports();
+    });
+    const stage = await openStage(t, {
+      engine,
+      hosts: { pg1: { named: 'one.test' } },
+      initial: pg1Leads,
+    });
+    await connectPeer(stage.at(), hello);
+    await until(() => answer !== null, 'the question');
+    await stage.proxy.close();
+    // Connections take the numbers that are free now, that of the closed eventfd among them.
+    const server = await new ScriptServer().listen();
+    t.after(() => server.refuse());
+    const peers = await Promise.all(Array.from({ length: 60 }, () => connectPeer(server.address)));
+    answer!('127.0.0.1');
+    await new Promise(resolve => setImmediate(resolve));
+    for (const { socket } of peers) socket.end();
+    await until(() => server.peers.length === 60 && server.peers.every(({ ended }) => ended), 'all ends');
+    assert.equal(
+      server.peers.reduce((sum, { bytes }) => sum + bytes, 0),
+      0,
+    );
+  },
+  alone,
+);

@@ -8,6 +8,7 @@ import { type Route } from '../../src/config/schema.ts';
 import { applyChange, type ChangeListener } from '../../src/proxy/failover.ts';
 import { HoldQueue } from '../../src/proxy/hold.ts';
 import { SessionRegistry, type JoinedSession } from '../../src/proxy/registry.ts';
+import { NOWHERE } from '../../src/proxy/roster.ts';
 import { decide, hasServer, type RoutePolicy } from '../../src/proxy/router.ts';
 import { type SessionAction, type SessionEvent, type SessionState } from '../../src/proxy/session-model.ts';
 import { newSession, step } from '../../src/proxy/session.ts';
@@ -81,7 +82,9 @@ class World implements ChangeListener {
         this.#turn += 1;
         const context = { turn: this.#turn, load: () => 0, draws: [0, 0] as const, client: '::1' };
         const wait = !action.waited && this.hold.size > 0;
-        const decision = wait ? { kind: 'hold' as const } : decide(this.#policy, this.view, at, context);
+        const decision = wait
+          ? { kind: 'hold' as const }
+          : decide(this.#policy, this.view, at, () => context);
         return [{ kind: 'routed', at, decision, epoch: this.view.epoch }];
       }
       case 'hold':
@@ -152,6 +155,7 @@ class World implements ChangeListener {
       backend: 'app',
       server: name,
       route,
+      place: NOWHERE,
       evict: reason => this.tell(client, { kind: 'evicted', at: this.now, reason }),
     };
     this.registry.add(client.joined);

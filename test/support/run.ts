@@ -20,7 +20,7 @@ const { values, positionals } = parseArgs({
     'count-file': { type: 'string' },
     'idle-limit-ms': { type: 'string', default: '120000' },
     'file-limit-ms': { type: 'string', default: '300000' },
-    'suite-limit-ms': { type: 'string', default: '390000' },
+    'suite-limit-ms': { type: 'string', default: '420000' },
   },
 });
 const testsDirectory = resolve(values.tests);

@@ -12,7 +12,7 @@ const SCRIPT = fileURLToPath(new URL('./tcp-proxy-child.js', import.meta.url));
 /** Passed to the child as its argument. */
 export interface ChildSetup {
   readonly engine: Engine;
-  readonly server: number | 'held' | null;
+  readonly server: number | null;
 }
 
 export interface ChildReport {
@@ -29,17 +29,17 @@ export interface ProxyChild {
   report(): Promise<ChildReport>;
 }
 
-/** `server`: a port on loopback; left out, the child echoes itself; `held`: there is none, and clients wait. */
+/** `server`: a port on loopback; null: there is none, and clients wait. */
 export async function startProxyChild(
   t: TestContext,
   {
     engine,
     descriptors,
-    server = null,
+    server,
   }: {
     readonly engine: Engine;
     readonly descriptors: number;
-    readonly server?: number | 'held' | null;
+    readonly server: number | null;
   },
 ): Promise<ProxyChild> {
   const setup: ChildSetup = { engine, server };

@@ -76,6 +76,7 @@ export function createDiary(): Diary {
     sessionsClosed: (_backend, name, reason, count) =>
       void lines.push(`sessionsClosed ${name} ${reason} ${count}`),
     acceptError: (_frontend, code) => void lines.push(`acceptError ${code}`),
+    withoutUring: reason => void lines.push(`withoutUring ${reason}`),
     workerLost: (lost, detail) =>
       void lines.push(`workerLost ${lost.reduce((sum, { sessions }) => sum + sessions, 0)} ${detail}`),
   };
@@ -110,12 +111,13 @@ export interface StageOptions {
 }
 
 /** What moves the bytes in a test: the same tests run on each. */
-export type Engine = 'net' | { readonly workers: number };
+export type Engine = 'net' | { readonly workers: number; readonly io: 'io_uring' | 'epoll' };
 
 export const engines: readonly (readonly [string, Engine])[] = [
   ['net', 'net'],
-  ['kernel', { workers: 1 }],
-  ['kernel with 3 workers', { workers: 3 }],
+  ['kernel on epoll', { workers: 1, io: 'epoll' }],
+  ['kernel on io_uring', { workers: 1, io: 'io_uring' }],
+  ['kernel with 3 workers', { workers: 3, io: 'io_uring' }],
 ];
 
 /** One test for each engine, its name in front. `which`: left out, all of them. */
@@ -196,5 +198,5 @@ export async function createEngine(
   }
   const loaded = await loadLibc();
   if (!loaded.ok) throw new Error(`the kernel driver doesn't run here: ${loaded.reason}`);
-  return new WorkerPool({ frontends, topology, clock, observer, libc: loaded.libc, workers: engine.workers });
+  return new WorkerPool({ frontends, topology, clock, observer, libc: loaded.libc, ...engine });
 }

@@ -15,11 +15,11 @@ export interface PickContext {
   readonly client: string;
 }
 
-/** Returns each candidate exactly once and leaves its input alone. */
+/** Returns each candidate exactly once and leaves its input alone; it may be the input that it returns. */
 export type Picker = (candidates: readonly ServerView[], context: PickContext) => readonly ServerView[];
 
 export const pickers: Readonly<Record<Balance, Picker>> = {
-  first: candidates => [...candidates],
+  first: candidates => candidates,
   roundrobin: (candidates, { turn }) => rotate(candidates, turn),
   leastconn: (candidates, { turn, load }) => byLoad(rotate(candidates, turn), load),
   random: betterOfTwo,
@@ -28,12 +28,16 @@ export const pickers: Readonly<Record<Balance, Picker>> = {
 
 function rotate<T>(items: readonly T[], turn: number): readonly T[] {
   const start = items.length === 0 ? 0 : turn % items.length;
-  return [...items.slice(start), ...items.slice(0, start)];
+  return start === 0 ? items : [...items.slice(start), ...items.slice(0, start)];
 }
 
 /** Array.prototype.sort is stable, so equally loaded servers keep their turn. */
 function byLoad(candidates: readonly ServerView[], load: PickContext['load']): readonly ServerView[] {
-  return [...candidates].sort((a, b) => load(a.name) - load(b.name));
+  const loads = candidates.map(({ name }) => load(name));
+  // Often they are in order already, as when there is little to do.
+  if (loads.every((value, index) => value >= (loads[index - 1] ?? 0))) return candidates;
+  const weighed = candidates.map((server, index) => ({ server, load: loads[index] ?? 0 }));
+  return weighed.sort((a, b) => a.load - b.load).map(({ server }) => server);
 }
 
 /** Power of two choices: nearly as even as leastconn, without everybody running to a server that has just joined. */

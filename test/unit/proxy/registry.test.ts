@@ -6,6 +6,7 @@ import { type Route } from '../../../src/config/schema.ts';
 import { cancelTargets } from '../../../src/proxy/cancel.ts';
 import { applyChange } from '../../../src/proxy/failover.ts';
 import { cancelKey, SessionRegistry, type JoinedSession } from '../../../src/proxy/registry.ts';
+import { NOWHERE } from '../../../src/proxy/roster.ts';
 import { backend, down, fail, pass, passReplica, server } from '../../support/views.ts';
 
 interface Fixture {
@@ -26,6 +27,7 @@ function fixture(): Fixture {
         backend: 'app',
         server: name,
         route,
+        place: NOWHERE,
         evict(reason) {
           registry.remove(session);
           log.push(`${route}@${name} ${reason}`);

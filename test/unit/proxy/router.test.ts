@@ -15,7 +15,7 @@ const policy = (route: Route, given: Partial<RoutePolicy> = {}): RoutePolicy => 
 });
 
 function names(rule: RoutePolicy, view: Parameters<typeof decide>[1], now = 0): string {
-  const decision = decide(rule, view, now, context);
+  const decision = decide(rule, view, now, () => context);
   return decision.kind === 'hold' ? 'hold' : decision.servers.map(({ name }) => name).join();
 }
 

@@ -4,12 +4,14 @@
 import { type Timer } from '../../../core/clock.ts';
 import { type DialEvents, type DialRequest } from '../../driver.ts';
 import { classifyConnectError } from '../connect-errors.ts';
+import { createSocket } from './create-socket.ts';
 import { applyNoDelay, type Kernel } from './kernel.ts';
 import * as linux from './libc.ts';
 import { errnoName, int32 } from './libc.ts';
-import { type Watcher } from './loop.ts';
+import { type Requester, type Watcher } from './loop.ts';
 import { SOCKADDR_MAX_BYTES } from './sockaddr.ts';
-import { KernelSocket, SOCKET_EVENTS } from './socket.ts';
+import { SOCKET_EVENTS } from './socket.ts';
+import { CANCEL, CONNECT, KIND_UNIT, OP_ASYNC_CANCEL, OP_CONNECT } from './uring.ts';
 
 /** Asks the main thread, where Node's resolver can run: IP addresses, or the code of the failure. */
 export type Resolve = (host: string, done: (answer: readonly string[] | string) => void) => void;
@@ -26,7 +28,7 @@ export function dial(kernel: Kernel, resolve: Resolve, request: DialRequest, eve
   return () => dialing.settle();
 }
 
-class Dialing implements Watcher {
+class Dialing implements Watcher, Requester {
   readonly #kernel: Kernel;
   readonly #request: DialRequest;
   readonly #events: DialEvents;
@@ -34,6 +36,7 @@ class Dialing implements Watcher {
   #hosts: readonly string[] = [];
   #fd = -1;
   #settled = false;
+  #requested = false;
 
   constructor(kernel: Kernel, request: DialRequest, events: DialEvents) {
     this.#kernel = kernel;
@@ -75,7 +78,7 @@ class Dialing implements Watcher {
   }
 
   ready(events: number): void {
-    const { libc, loop } = this.#kernel;
+    const { libc } = this.#kernel;
     const fd = this.#fd;
     if (events & (linux.EPOLLERR | linux.EPOLLHUP)) {
       const error = new Int32Array(1);
@@ -83,16 +86,29 @@ class Dialing implements Watcher {
       this.#refused(error[0] ?? 0);
       return;
     }
-    if ((events & linux.EPOLLOUT) === 0 || !this.settle(true)) return;
-    const socket = new KernelSocket(this.#kernel, fd);
-    loop.handOver(fd, socket);
+    if (events & linux.EPOLLOUT) this.#connected(events & ~linux.EPOLLOUT);
+  }
+
+  /** The request to connect is over, and may have been given up meanwhile. */
+  completed(kind: number, result: number): void {
+    if (kind !== CONNECT) return;
+    this.#requested = false;
+    if (this.#settled) this.#drop();
+    else if (result === 0) this.#connected(0);
+    else this.#refused(-result);
+  }
+
+  #connected(events: number): void {
+    if (!this.settle(true)) return;
+    const socket = createSocket(this.#kernel, this.#fd);
+    socket.start(this.#kernel.uring === null);
     this.#events.connected(socket);
     // A server that speaks first may have done so already, and an edge comes once.
-    socket.ready(events & ~linux.EPOLLOUT);
+    if (events !== 0) socket.ready(events);
   }
 
   #connect(sockaddr: Uint8Array): void {
-    const { libc, loop } = this.#kernel;
+    const { libc, loop, uring } = this.#kernel;
     const domain = sockaddr.length === SOCKADDR_MAX_BYTES ? linux.AF_INET6 : linux.AF_INET;
     const fd = libc.socket(domain, linux.SOCK_STREAM | linux.SOCK_NONBLOCK | linux.SOCK_CLOEXEC, 0);
     if (fd === -1 || !this.#kernel.opened(fd)) {
@@ -101,6 +117,13 @@ class Dialing implements Watcher {
     }
     this.#fd = fd;
     applyNoDelay(libc, fd);
+    if (uring !== null) {
+      this.#requested = true;
+      loop.setRequester(fd, this);
+      const address = uring.scratchFor(sockaddr);
+      uring.request(OP_CONNECT, fd, sockaddr.length, address, 0, 0, fd, CONNECT);
+      return;
+    }
     const result = libc.connect(fd, sockaddr, sockaddr.length);
     const errno = result === 0 ? linux.EINPROGRESS : libc.errno();
     if (errno === linux.EINPROGRESS) loop.watch(fd, this, SOCKET_EVENTS);
@@ -119,6 +142,12 @@ class Dialing implements Watcher {
   }
 
   #drop(): void {
+    const { uring } = this.#kernel;
+    if (this.#requested && uring !== null) {
+      // Its completion comes back here.
+      uring.request(OP_ASYNC_CANCEL, -1, 0, this.#fd + CONNECT * KIND_UNIT, 0, 0, this.#fd, CANCEL);
+      return;
+    }
     if (this.#fd !== -1) this.#kernel.close(this.#fd);
     this.#fd = -1;
   }

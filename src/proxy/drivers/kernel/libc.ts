@@ -24,7 +24,28 @@ export interface Libc {
   epoll_ctl(epoll: number, operation: number, fd: number, event: Uint8Array | null): number;
   epoll_wait(epoll: number, events: Uint8Array, max: number, timeoutMs: number): number;
   if_nametoindex(name: string): number;
+  /** System calls that the C library has no function for: number, then their arguments. */
+  syscallSetup(number: number, entries: number, parameters: Uint8Array): number;
+  syscallRegister(number: number, fd: number, what: number, argument: Uint8Array, count: number): number;
+  syscallEnter(
+    number: number,
+    fd: number,
+    submit: number,
+    minimum: number,
+    flags: number,
+    argument: number,
+    argumentSize: number,
+  ): number;
+  munmap(address: number, bytes: number): number;
+  /** Memory that stays where it is: of a descriptor, or of nobody (-1). Null when refused. */
+  mmap(bytes: number, fd: number, offset: number): Mapping | null;
   errno(): number;
+}
+
+export interface Mapping {
+  readonly address: number;
+  readonly bytes: number;
+  readonly memory: ArrayBuffer;
 }
 
 export const AF_INET = 2;
@@ -49,6 +70,9 @@ export const TCP_USER_TIMEOUT = 18;
 export const IPPROTO_IPV6 = 41;
 export const IPV6_V6ONLY = 26;
 export const MSG_NOSIGNAL = 0x4000;
+export const SHUT_RDWR = 2;
+export const MSG_DONTWAIT = 0x40;
+export const MSG_WAITALL = 0x100;
 export const EFD_NONBLOCK = 0x800;
 export const EFD_CLOEXEC = 0x80000;
 export const EPOLL_CLOEXEC = 0x80000;
@@ -60,7 +84,11 @@ export const EPOLLERR = 0x8;
 export const EPOLLHUP = 0x10;
 export const EPOLLRDHUP = 0x2000;
 export const EPOLLET = 0x80000000;
-export const { EAGAIN, EINPROGRESS, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, ECONNABORTED } = constants.errno;
+const PROT_READ_WRITE = 3;
+const MAP_SHARED_POPULATE = 0x8001;
+const MAP_PRIVATE_ANONYMOUS = 0x22;
+
+export const { EAGAIN, ECANCELED, ECONNABORTED, EINPROGRESS, EINTR, EMFILE, ENOBUFS } = constants.errno;
 
 const errnoNames = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
 
@@ -93,7 +121,7 @@ async function declare(): Promise<Libc> {
   // The running program itself: Node is linked with the system's C library, whichever that is.
   const library = koffi.load(null);
   const call = (definition: string): unknown => library.func(definition);
-  const calls: Record<Exclude<keyof Libc, 'errno'>, unknown> = {
+  const calls: Record<Exclude<keyof Libc, 'errno' | 'mmap'>, unknown> = {
     socket: call('int socket(int domain, int type, int protocol)'),
     bind: call('int bind(int fd, void *address, uint32_t length)'),
     listen: call('int listen(int fd, int backlog)'),
@@ -102,8 +130,8 @@ async function declare(): Promise<Libc> {
     getsockname: call('int getsockname(int fd, void *address, void *length)'),
     setsockopt: call('int setsockopt(int fd, int level, int name, void *value, uint32_t length)'),
     getsockopt: call('int getsockopt(int fd, int level, int name, void *value, void *length)'),
-    recv: call('int recv(int fd, void *buffer, size_t length, int flags)'),
-    send: call('int send(int fd, void *buffer, size_t length, int flags)'),
+    recv: call('int recv(int fd, void *buffer, int length, int flags)'),
+    send: call('int send(int fd, void *buffer, int length, int flags)'),
     read: call('int read(int fd, void *buffer, size_t length)'),
     shutdown: call('int shutdown(int fd, int how)'),
     close: call('int close(int fd)'),
@@ -112,8 +140,30 @@ async function declare(): Promise<Libc> {
     epoll_ctl: call('int epoll_ctl(int epoll, int operation, int fd, void *event)'),
     epoll_wait: call('int epoll_wait(int epoll, void *events, int max, int timeout)'),
     if_nametoindex: call('unsigned int if_nametoindex(const char *name)'),
+    syscallSetup: call('int syscall(int number, int entries, void *parameters)'),
+    syscallRegister: call('int syscall(int number, int fd, int what, void *argument, int count)'),
+    syscallEnter: call(
+      'int syscall(int number, int fd, int submit, int minimum, int flags, size_t argument, int size)',
+    ),
+    munmap: call('int munmap(size_t address, size_t bytes)'),
   };
-  return { ...(calls as Omit<Libc, 'errno'>), errno: () => koffi.errno() };
+  const mmap = call(
+    'size_t mmap(size_t address, size_t bytes, int protection, int flags, int fd, int64_t offset)',
+  ) as (...values: readonly number[]) => number | bigint;
+  // Of this thread, for ever: cheaper to look at than to ask for.
+  const location = library.func('void *__errno_location()') as () => unknown;
+  const errno = new Int32Array(koffi.view(location(), 4));
+  return {
+    ...(calls as Omit<Libc, 'errno' | 'mmap'>),
+    errno: () => errno[0] ?? 0,
+    mmap(bytes, fd, offset) {
+      const flags = fd === -1 ? MAP_PRIVATE_ANONYMOUS : MAP_SHARED_POPULATE;
+      const address = Number(mmap(0, bytes, PROT_READ_WRITE, flags, fd, offset));
+      // MAP_FAILED is -1, which as an address is the highest of all.
+      if (address > Number.MAX_SAFE_INTEGER) return null;
+      return { address, bytes, memory: koffi.view(BigInt(address), bytes) };
+    },
+  };
 }
 
 /** Null if all is well. Nothing stays open. */

@@ -6,12 +6,12 @@ import { PointsmanError } from '../../../core/errors.ts';
 import { ACCEPT_ERROR_INTERVAL_MS, LISTEN_BACKLOG } from '../../bounds.ts';
 import { type Listener, type ListenerEvents, type ListenRequest } from '../../driver.ts';
 import { createThrottle } from '../../throttle.ts';
+import { createSocket } from './create-socket.ts';
 import { applyKeepAlive, applyNoDelay, type Kernel } from './kernel.ts';
 import * as linux from './libc.ts';
 import { errnoName, int32, type Libc } from './libc.ts';
 import { type Watcher } from './loop.ts';
 import { decodeSockaddr, encodeSockaddr, SOCKADDR_MAX_BYTES } from './sockaddr.ts';
-import { KernelSocket, SOCKET_EVENTS } from './socket.ts';
 
 /** Accepted in a row before sessions get their turn. */
 const ACCEPTS_IN_A_ROW = 64;
@@ -135,13 +135,12 @@ class Acceptor implements Watcher {
   }
 
   #take(fd: number): void {
-    const { loop } = this.#kernel;
     if (!this.#kernel.opened(fd)) {
       this.#tell('EMFILE');
       return;
     }
-    const socket = new KernelSocket(this.#kernel, fd);
-    loop.watch(fd, socket, SOCKET_EVENTS);
+    const socket = createSocket(this.#kernel, fd);
+    socket.start(false);
     this.#events.accepted({ address: decodeSockaddr(this.#address), socket });
   }
 

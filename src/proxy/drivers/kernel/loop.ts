@@ -1,6 +1,6 @@
-// The event loop of a worker: sleeps in epoll_wait until a descriptor, a timer or the main thread has something for it.
-// Knows descriptors and watchers, not what they are for. Runs until woken, so that Node's own loop gets its turn for
-// messages and promises; worker.ts starts it again. Sockets are watched edge-triggered: one epoll_ctl in their life.
+// The event loop of a worker: sleeps until a descriptor, a request, a timer or the main thread has something for it.
+// In epoll_wait, or with an io_uring in that, which then watches the epoll. Knows descriptors, not what they are for.
+// Runs until woken, so that Node's own loop gets its turn for messages and promises; worker.ts starts it again.
 
 import { arch } from 'node:os';
 import { systemClock, type Clock, type MonotonicMs, type Timer } from '../../../core/clock.ts';
@@ -8,10 +8,16 @@ import { PointsmanError } from '../../../core/errors.ts';
 import * as linux from './libc.ts';
 import { type Libc } from './libc.ts';
 import { Timers } from './timers.ts';
+import { CQE_F_MORE, OP_POLL_ADD, POLL_ADD_MULTI, type Completion, type Uring } from './uring.ts';
 
 export interface Watcher {
   /** `events`: a set of EPOLL flags. */
   ready(events: number): void;
+}
+
+/** Who made a request of the io_uring, by its descriptor; which stays open until the last of them is completed. */
+export interface Requester {
+  completed(kind: number, result: number, flags: number): void;
 }
 
 const MAX_EVENTS = 256;
@@ -37,6 +43,11 @@ export class Loop {
   #tasks: (() => void)[] = [];
   #again: Watcher[] = [];
   #woken = false;
+  #uring: Uring | null = null;
+  readonly #requesters: (Requester | null)[] = [];
+  readonly #completion: Completion = { mark: 0, kind: 0, result: 0, flags: 0 };
+  /** The epoll had something: it may have more, and says so no second time. */
+  #hot = false;
   /** Set to give Node's loop a turn after every round: while promises are waited for. */
   yielding = false;
 
@@ -72,6 +83,19 @@ export class Loop {
     }
   }
 
+  /** From now on it sleeps in the io_uring, which takes requests besides. */
+  use(uring: Uring): void {
+    this.#uring = uring;
+    this.setRequester(this.fd, { completed: (_kind, _result, flags) => this.#epollRang(flags) });
+    this.#watchEpoll(uring);
+  }
+
+  /** Told of the completions of requests that carry this descriptor as their mark. */
+  setRequester(fd: number, requester: Requester): void {
+    while (this.#requesters.length <= fd) this.#requesters.push(null);
+    this.#requesters[fd] = requester;
+  }
+
   /** Another watcher takes over; the events stay the same. */
   handOver(fd: number, watcher: Watcher): void {
     this.#watchers[fd] = watcher;
@@ -80,11 +104,12 @@ export class Loop {
   /** Before its descriptor is closed: that takes it out of the kernel's set. */
   forget(fd: number): void {
     this.#watchers[fd] = null;
+    this.#requesters[fd] = null;
   }
 
   /** Takes a descriptor out of the kernel's set that stays open. */
   unwatch(fd: number): void {
-    this.forget(fd);
+    this.#watchers[fd] = null;
     this.#libc.epoll_ctl(this.fd, linux.EPOLL_CTL_DEL, fd, null);
   }
 
@@ -97,17 +122,43 @@ export class Loop {
   run(): void {
     this.#woken = false;
     do {
-      const count = this.#libc.epoll_wait(this.fd, this.#eventsBytes, MAX_EVENTS, this.#patienceMs());
-      if (count === -1 && this.#libc.errno() !== linux.EINTR) throw this.#failure('epoll_wait');
-      for (let at = 0; at < count * EVENT_WORDS; at += EVENT_WORDS) {
-        const fd = this.#events[at + DATA_WORD] ?? -1;
-        if (this.#generations[fd] !== this.#events[at + DATA_WORD + 1]) continue;
-        this.#watchers[fd]?.ready(this.#events[at] ?? 0);
-      }
+      if (this.#uring === null) this.#poll(this.#patienceMs());
+      else this.#complete(this.#uring);
       this.#resume();
       if (this.#timers.nextAt() !== null) this.#timers.fire(this.#now());
       this.#runTasks();
     } while (!this.#woken && !this.yielding);
+  }
+
+  #poll(patienceMs: number): void {
+    const count = this.#libc.epoll_wait(this.fd, this.#eventsBytes, MAX_EVENTS, patienceMs);
+    if (count === -1 && this.#libc.errno() !== linux.EINTR) throw this.#failure('epoll_wait');
+    this.#hot = count > 0;
+    for (let at = 0; at < count * EVENT_WORDS; at += EVENT_WORDS) {
+      const fd = this.#events[at + DATA_WORD] ?? -1;
+      if (this.#generations[fd] !== this.#events[at + DATA_WORD + 1]) continue;
+      this.#watchers[fd]?.ready(this.#events[at] ?? 0);
+    }
+  }
+
+  #complete(uring: Uring): void {
+    uring.wait(this.#hot ? 0 : this.#patienceMs());
+    const completion = this.#completion;
+    while (uring.take(completion)) {
+      this.#requesters[completion.mark]?.completed(completion.kind, completion.result, completion.flags);
+    }
+    uring.settle();
+    if (this.#hot) this.#poll(0);
+    uring.feed();
+  }
+
+  #watchEpoll(uring: Uring): void {
+    uring.request(OP_POLL_ADD, this.fd, 0, 0, POLL_ADD_MULTI, linux.EPOLLIN, this.fd, 0);
+  }
+
+  #epollRang(flags: number): void {
+    this.#hot = true;
+    if ((flags & CQE_F_MORE) === 0 && this.#uring !== null) this.#watchEpoll(this.#uring);
   }
 
   #patienceMs(): number {

@@ -17,6 +17,10 @@ export interface WorkerStart {
   readonly tallies: SharedArrayBuffer;
   /** One byte per descriptor: 1 while the worker has it open. */
   readonly open: SharedArrayBuffer;
+  /** Address and size of each memory mapping, zeros behind them. */
+  readonly mappings: SharedArrayBuffer;
+  /** Whether to try an io_uring. */
+  readonly uring: boolean;
   /** An eventfd of the main thread's: written to after each message. */
   readonly wake: number;
   /** The main thread's clock at its own `hrtime`, in milliseconds: results in views carry its times. */
@@ -30,15 +34,16 @@ export interface VersionedView {
 
 export type ToWorker =
   | ({ readonly kind: 'view' } & VersionedView)
-  | { readonly kind: 'resolved'; readonly id: number; readonly answer: readonly string[] | string }
+  | { readonly kind: 'resolved'; readonly host: string; readonly answer: readonly string[] | string }
   /** Stop accepting, let sessions end until the deadline, close the rest, and say `closed`. */
   | { readonly kind: 'drain'; readonly deadlineMs: number }
   | { readonly kind: 'close' };
 
 export type FromWorker =
-  | { readonly kind: 'ready' }
+  /** `without`: why there is no io_uring, though one was wanted. */
+  | { readonly kind: 'ready'; readonly without: string | null }
   /** That view is in force: what it forbids is closed. */
   | { readonly kind: 'applied'; readonly version: number }
-  | { readonly kind: 'resolve'; readonly id: number; readonly host: string }
+  | { readonly kind: 'resolve'; readonly host: string }
   | { readonly kind: 'notices'; readonly batch: NoticeBatch }
   | { readonly kind: 'closed' };

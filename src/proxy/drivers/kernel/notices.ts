@@ -19,6 +19,8 @@ import {
 const GATHER_MS = 50;
 /** A batch that is this long goes at once. */
 const GATHER_MAX_NUMBERS = 16 * 1024;
+/** The longest record: there is always room for one more. */
+const RECORD_MAX_NUMBERS = 12;
 
 /** Records of numbers one after the other, each with its kind first; texts are named by their index in `texts`. */
 export interface NoticeBatch {
@@ -50,7 +52,8 @@ export interface Gatherer {
 }
 
 export function createGatherer(clock: Clock, send: (batch: NoticeBatch) => void): Gatherer {
-  let numbers: number[] = [];
+  const numbers = new Float64Array(GATHER_MAX_NUMBERS + RECORD_MAX_NUMBERS);
+  let length = 0;
   let texts: string[] = [];
   let indexOf = new Map<string, number>();
   let timer: Timer | null = null;
@@ -58,17 +61,22 @@ export function createGatherer(clock: Clock, send: (batch: NoticeBatch) => void)
   function flush(): void {
     timer?.cancel();
     timer = null;
-    if (numbers.length === 0) return;
-    send({ numbers: Float64Array.from(numbers), texts });
-    numbers = [];
+    if (length === 0) return;
+    send({ numbers: numbers.slice(0, length), texts });
+    length = 0;
     texts = [];
     indexOf = new Map();
   }
 
   /** After each record. */
   function noted(): void {
-    if (numbers.length >= GATHER_MAX_NUMBERS) flush();
+    if (length >= GATHER_MAX_NUMBERS) flush();
     else timer ??= clock.schedule(GATHER_MS, flush);
+  }
+
+  function put(value: number): void {
+    numbers[length] = value;
+    length += 1;
   }
 
   /** Names come again and again; each is sent once a batch. */
@@ -83,42 +91,76 @@ export function createGatherer(clock: Clock, send: (batch: NoticeBatch) => void)
 
   const observer: ProxyObserver = {
     accepted(frontend, count) {
-      numbers.push(kinds.accepted, text(frontend), count);
+      put(kinds.accepted);
+      put(text(frontend));
+      put(count);
       noted();
     },
     rejected(frontend, reason, { host, port }) {
-      numbers.push(kinds.rejected, text(frontend), rejects.indexOf(reason), text(host), port);
+      put(kinds.rejected);
+      put(text(frontend));
+      put(rejects.indexOf(reason));
+      put(text(host));
+      put(port);
       noted();
     },
     held(frontend) {
-      numbers.push(kinds.held, text(frontend));
+      put(kinds.held);
+      put(text(frontend));
       noted();
     },
     holdEnded(frontend, backend, waitedMs, outcome) {
-      numbers.push(kinds.holdEnded, text(frontend), text(backend), waitedMs, outcomes.indexOf(outcome));
+      put(kinds.holdEnded);
+      put(text(frontend));
+      put(text(backend));
+      put(waitedMs);
+      put(outcomes.indexOf(outcome));
       noted();
     },
     connectFailed(backend, server, error, detail) {
-      numbers.push(kinds.connectFailed, text(backend), text(server), errors.indexOf(error), text(detail));
+      put(kinds.connectFailed);
+      put(text(backend));
+      put(text(server));
+      put(errors.indexOf(error));
+      put(text(detail));
       noted();
     },
     connected(backend, server, connectMs) {
-      numbers.push(kinds.connected, text(backend), text(server), connectMs);
+      put(kinds.connected);
+      put(text(backend));
+      put(text(server));
+      put(connectMs);
       noted();
     },
     sessionEnded(end) {
       const { client } = end;
-      numbers.push(kinds.sessionEnded, text(end.frontend), text(end.backend), text(end.server));
-      numbers.push(text(client.host), client.port, closes.indexOf(end.reason));
-      numbers.push(end.bytesUp, end.bytesDown, end.totalMs, end.heldMs, end.connectMs);
+      put(kinds.sessionEnded);
+      put(text(end.frontend));
+      put(text(end.backend));
+      put(text(end.server));
+      put(text(client.host));
+      put(client.port);
+      put(closes.indexOf(end.reason));
+      put(end.bytesUp);
+      put(end.bytesDown);
+      put(end.totalMs);
+      put(end.heldMs);
+      put(end.connectMs);
       noted();
     },
     sessionsClosed(backend, server, reason, count) {
-      numbers.push(kinds.sessionsClosed, text(backend), text(server), closes.indexOf(reason), count);
+      put(kinds.sessionsClosed);
+      put(text(backend));
+      put(text(server));
+      put(closes.indexOf(reason));
+      put(count);
       noted();
     },
     acceptError(frontend, code, detail) {
-      numbers.push(kinds.acceptError, text(frontend), text(code), text(detail));
+      put(kinds.acceptError);
+      put(text(frontend));
+      put(text(code));
+      put(text(detail));
       noted();
     },
   };

@@ -4,6 +4,7 @@
 
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
+import { type Config } from '../../../config/schema.ts';
 import { type Address } from '../../../core/address.ts';
 import { type Timer } from '../../../core/clock.ts';
 import { describeError, PointsmanError } from '../../../core/errors.ts';
@@ -24,6 +25,8 @@ export interface PoolDeps extends Pick<ProxyDeps, 'frontends' | 'topology' | 'cl
   readonly observer: EngineObserver;
   readonly libc: Libc;
   readonly workers: number;
+  /** Whether to use an io_uring: where it is allowed, always, or never. */
+  readonly io: Config['engine']['io'];
 }
 
 export class WorkerPool implements Proxy {
@@ -37,6 +40,7 @@ export class WorkerPool implements Proxy {
   readonly #unsubscribe: () => void;
   #watchdog: Timer | null = null;
   #ending = false;
+  #withoutUring: string | null = null;
 
   constructor(deps: PoolDeps) {
     const { frontends, topology, workers } = deps;
@@ -65,6 +69,12 @@ export class WorkerPool implements Proxy {
       }
       for (let index = 0; index < workers; index += 1) this.#threads.push(this.#createThread(index));
       await Promise.all(this.#threads.map(thread => thread.start()));
+      if (this.#deps.io === 'io_uring' && this.#withoutUring !== null) {
+        throw new PointsmanError(
+          'ENGINE_UNAVAILABLE',
+          `engine.io io_uring does not run here: ${this.#withoutUring}`,
+        );
+      }
     } catch (thrown) {
       await this.close();
       throw thrown;
@@ -125,6 +135,7 @@ export class WorkerPool implements Proxy {
         frontends,
         views: this.#gate.join(index),
         worker: index,
+        uring: this.#deps.io !== 'epoll',
         listeners: new Map(
           [...this.#listeners].flatMap(([name, all]) =>
             all.slice(index, index + 1).map(one => [name, one] as const),
@@ -153,9 +164,14 @@ export class WorkerPool implements Proxy {
         play(message.batch, this.#deps.observer);
         return;
       case 'resolve':
-        void this.#resolve(index, message.id, message.host);
+        void this.#resolve(index, message.host);
         return;
       case 'ready':
+        if (message.without !== null && this.#withoutUring === null) {
+          this.#deps.observer.withoutUring(message.without);
+          this.#withoutUring = message.without;
+        }
+        return;
       case 'closed':
     }
   }
@@ -164,12 +180,12 @@ export class WorkerPool implements Proxy {
     for (const thread of this.#threads) thread.show(view);
   }
 
-  async #resolve(index: number, id: number, host: string): Promise<void> {
+  async #resolve(index: number, host: string): Promise<void> {
     const answer = await lookup(host, { all: true }).then(
       found => found.map(({ address }) => address),
       (thrown: unknown) => describeError(thrown).code,
     );
-    this.#threads[index]?.send({ kind: 'resolved', id, answer });
+    this.#threads[index]?.send({ kind: 'resolved', host, answer });
   }
 
   /** A worker that is shown a view and doesn't say that it applied it hangs, and its clients with it. */

@@ -48,7 +48,10 @@ export class SharedTallies implements Tallies {
   readonly #plan: TallyPlan;
   readonly #stride: number;
   readonly #frontends = new Map<string, SharedFrontend>();
-  readonly #servers = new Map<string, SharedServer>();
+  // By name in two steps: a name put together for each look-up would cost more than the look-up.
+  readonly #servers = new Map<string, ReadonlyMap<string, SharedServer>>();
+  /** By backend and server: where its cells begin, of every frontend and worker. */
+  readonly #places = new Map<string, Map<string, number[]>>();
 
   /** `worker`: whose cells are written. */
   constructor(plan: TallyPlan, memory: SharedArrayBuffer, worker: number) {
@@ -56,12 +59,15 @@ export class SharedTallies implements Tallies {
     this.#plan = plan;
     this.#stride = stride(plan);
     let at = worker * this.#stride;
-    for (const { name, servers } of plan.frontends) {
+    for (const { name, backend, servers } of plan.frontends) {
       this.#frontends.set(name, new SharedFrontend(this.#cells, at, this.#stride));
+      const own = new Map<string, SharedServer>();
       servers.forEach((server, index) => {
-        const cell = at + FRONTEND_CELLS + SERVER_CELLS * index;
-        this.#servers.set(`${name} ${server}`, new SharedServer(this.#cells, cell));
+        const place = at + FRONTEND_CELLS + SERVER_CELLS * index;
+        own.set(server, new SharedServer(this.#cells, place));
+        this.#note(backend, server, place % this.#stride);
       });
+      this.#servers.set(name, own);
       at += cellsOf(servers);
     }
   }
@@ -71,7 +77,7 @@ export class SharedTallies implements Tallies {
   }
 
   server(frontend: string, _backend: string, server: string): ServerTally {
-    return known(this.#servers.get(`${frontend} ${server}`));
+    return known(this.#servers.get(frontend)?.get(server));
   }
 
   load(backend: string, server: string): number {
@@ -103,18 +109,17 @@ export class SharedTallies implements Tallies {
     });
   }
 
+  #note(backend: string, server: string, first: number): void {
+    let places = this.#places.get(backend);
+    if (places === undefined) this.#places.set(backend, (places = new Map()));
+    const known = places.get(server) ?? [];
+    for (let place = first; place < this.#cells.length; place += this.#stride) known.push(place);
+    places.set(server, known);
+  }
+
   #sum(backend: string, server: string, cell: 0 | 1): number {
     let sum = 0;
-    let at = 0;
-    for (const { backend: owner, servers } of this.#plan.frontends) {
-      const index = owner === backend ? servers.indexOf(server) : -1;
-      if (index !== -1) {
-        const offset = at + FRONTEND_CELLS + SERVER_CELLS * index + cell;
-        for (let from = offset; from < this.#cells.length; from += this.#stride)
-          sum += this.#cells[from] ?? 0;
-      }
-      at += cellsOf(servers);
-    }
+    for (const place of this.#places.get(backend)?.get(server) ?? []) sum += this.#cells[place + cell] ?? 0;
     return sum;
   }
 }

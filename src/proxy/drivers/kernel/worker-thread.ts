@@ -4,7 +4,7 @@
 import { writeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { type Clock, type MonotonicMs, type Timer } from '../../../core/clock.ts';
-import { describeError, invariant } from '../../../core/errors.ts';
+import { describeError, invariant, PointsmanError } from '../../../core/errors.ts';
 import { WORKER_RESTART_MAX_MS, WORKER_RESTART_MIN_MS, WORKER_STEADY_MS } from '../../bounds.ts';
 import * as linux from './libc.ts';
 import { int32, type Libc } from './libc.ts';
@@ -12,12 +12,14 @@ import { type FromWorker, type ToWorker, type VersionedView, type WorkerStart } 
 
 /** Descriptors are numbered from the lowest free: this many can be open in one process (fs.nr_open's default). */
 const DESCRIPTORS_MAX = 1024 * 1024;
+/** Memory mappings of a worker: those of its io_uring. */
+const MAPPINGS_MAX = 8;
 /** Most of a worker's memory is its connections; a small nursery keeps garbage from looking like more of them. */
 const NURSERY_MB = 3;
 
 export interface ThreadHost {
   /** What the next worker starts with. */
-  birth(): Omit<WorkerStart, 'wake' | 'open'>;
+  birth(): Omit<WorkerStart, 'wake' | 'open' | 'mappings'>;
   told(message: FromWorker): void;
   /** It died; its descriptors are closed. Another follows unless the pool is ending. */
   lost(detail: string): void;
@@ -30,12 +32,15 @@ export class WorkerThread {
   readonly #host: ThreadHost;
   readonly #wake: number;
   readonly #open = new SharedArrayBuffer(DESCRIPTORS_MAX);
+  readonly #mappings = new SharedArrayBuffer(MAPPINGS_MAX * 16);
   #worker: Worker | null = null;
   #startedAt: MonotonicMs = -Infinity;
   #restart: Timer | null = null;
   #restartMs = 0;
   #shown = 0;
   #applied = 0;
+  #appliedBefore = 0;
+  #ready = false;
   #strikes = 0;
   #failure = 'it ended';
   #ending = false;
@@ -68,10 +73,14 @@ export class WorkerThread {
     this.send({ kind: 'view', ...view });
   }
 
-  /** Called at intervals: ends a worker that has left a view unapplied for `strikes` calls in a row. */
+  /**
+   * Called at intervals: ends a worker that has views to apply and has applied none for `strikes` calls in a row. One
+   * that is shown another whenever we look, as in a failover, works; one that is still starting has its own time.
+   */
   check(strikes: number): void {
-    const waits = this.#worker !== null && this.#applied < this.#shown;
-    this.#strikes = waits ? this.#strikes + 1 : 0;
+    const hangs = this.#ready && this.#applied < this.#shown && this.#applied === this.#appliedBefore;
+    this.#appliedBefore = this.#applied;
+    this.#strikes = hangs ? this.#strikes + 1 : 0;
     if (this.#strikes < strikes) return;
     this.#failure = 'it hung';
     void this.terminate();
@@ -102,10 +111,15 @@ export class WorkerThread {
   #freed = false;
 
   #spawn(ready: () => void, failed: (thrown: unknown) => void): void {
-    const workerData: WorkerStart = { ...this.#host.birth(), wake: this.#wake, open: this.#open };
+    const workerData: WorkerStart = {
+      ...this.#host.birth(),
+      wake: this.#wake,
+      open: this.#open,
+      mappings: this.#mappings,
+    };
     this.#startedAt = this.#clock.now();
     this.#failure = 'it ended';
-    this.#shown = this.#applied = this.#strikes = 0;
+    this.#shown = this.#applied = this.#appliedBefore = this.#strikes = 0;
     const worker = new Worker(new URL('./worker.js', import.meta.url), {
       workerData,
       name: `data plane ${this.#index}`,
@@ -113,7 +127,10 @@ export class WorkerThread {
     });
     this.#worker = worker;
     worker.on('message', (message: FromWorker) => {
-      if (message.kind === 'ready') ready();
+      if (message.kind === 'ready') {
+        this.#ready = true;
+        ready();
+      }
       if (message.kind === 'applied') this.#applied = message.version;
       this.#host.told(message);
     });
@@ -121,12 +138,17 @@ export class WorkerThread {
       this.#failure = describeError(thrown).message;
       failed(thrown);
     });
-    worker.on('exit', () => this.#exited());
+    worker.on('exit', () => {
+      failed(new PointsmanError('INTERNAL', `data plane ${this.#index}: ${this.#failure}`));
+      this.#exited();
+    });
   }
 
   #exited(): void {
     this.#worker = null;
+    this.#ready = false;
     this.#closeDescriptors();
+    this.#unmap();
     if (!this.#ending) this.#replace();
     for (const resolve of this.#gone.splice(0)) resolve();
   }
@@ -152,7 +174,16 @@ export class WorkerThread {
     }
   }
 
+  #unmap(): void {
+    const mappings = new Float64Array(this.#mappings);
+    for (let at = 0; mappings[at] !== 0 && at < mappings.length; at += 2) {
+      this.#libc.munmap(mappings[at] ?? 0, mappings[at + 1] ?? 0);
+    }
+    mappings.fill(0);
+  }
+
   #rouse(): void {
-    writeSync(this.#wake, new BigUint64Array([1n]));
+    // What comes after the end (an answer of the resolver) wakes nobody: the number may be another descriptor's by now.
+    if (!this.#freed) writeSync(this.#wake, new BigUint64Array([1n]));
   }
 }

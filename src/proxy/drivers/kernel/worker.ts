@@ -3,7 +3,7 @@
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { systemClock, type MonotonicMs } from '../../../core/clock.ts';
-import { invariant } from '../../../core/errors.ts';
+import { invariant, PointsmanError } from '../../../core/errors.ts';
 import { systemRandom } from '../../../core/random.ts';
 import { Topic } from '../../../core/topic.ts';
 import { type BackendChange, type BackendView } from '../../../topology/model.ts';
@@ -16,6 +16,7 @@ import { Loop } from './loop.ts';
 import { type FromWorker, type ToWorker, type VersionedView, type WorkerStart } from './messages.ts';
 import { createGatherer } from './notices.ts';
 import { SharedTallies } from './shared.ts';
+import { openUring } from './uring.ts';
 import { clockAt } from '../../../core/thread-clock.ts';
 
 invariant(parentPort !== null, 'a worker has a main thread');
@@ -27,23 +28,33 @@ const loaded = await loadLibc();
 invariant(loaded.ok, 'what the main thread could load, a worker can');
 const now: () => MonotonicMs = clockAt(start.clockOffsetMs);
 const loop = new Loop(loaded.libc, start.wake, now);
-const kernel = new Kernel(loaded.libc, loop, new Uint8Array(start.open));
+const mappings = new Float64Array(start.mappings);
+let mapped = 0;
+const ring = start.uring
+  ? openUring(loaded.libc, ({ address, bytes }) => mappings.set([address, bytes], 2 * mapped++))
+  : null;
+const uring = ring !== null && ring.ok ? ring.uring : null;
+const kernel = new Kernel(loaded.libc, loop, uring, new Uint8Array(start.open));
 const gatherer = createGatherer(loop.clock, batch => send({ kind: 'notices', batch }));
 
 const views = new Map(start.views.map(({ view }) => [view.name, view]));
 const changes = new Topic<BackendChange>();
 const view = (backend: string): BackendView => {
   const found = views.get(backend);
-  invariant(found !== undefined, `backend ${backend} is known`);
+  if (found === undefined) throw new PointsmanError('INTERNAL', `no backend ${backend}`);
   return found;
 };
 
-const questions = new Map<number, (answer: readonly string[] | string) => void>();
-let asked = 0;
+/** By host, and not by a number of ours: an answer to the worker that was here before is as good for the same name. */
+const questions = new Map<string, ((answer: readonly string[] | string) => void)[]>();
 const resolve: Resolve = (host, done) => {
-  asked += 1;
-  questions.set(asked, done);
-  send({ kind: 'resolve', id: asked, host });
+  const asking = questions.get(host);
+  if (asking !== undefined) {
+    asking.push(done);
+    return;
+  }
+  questions.set(host, [done]);
+  send({ kind: 'resolve', host });
 };
 
 const proxy = createProxy({
@@ -84,10 +95,12 @@ port.on('message', (message: ToWorker) => {
     case 'view':
       apply(message);
       return;
-    case 'resolved':
-      questions.get(message.id)?.(message.answer);
-      questions.delete(message.id);
+    case 'resolved': {
+      const asking = questions.get(message.host) ?? [];
+      questions.delete(message.host);
+      for (const done of asking) done(message.answer);
       return;
+    }
     case 'drain':
       end(proxy.drain(message.deadlineMs));
       return;
@@ -103,5 +116,5 @@ function turn(): void {
 }
 
 await proxy.listen();
-send({ kind: 'ready' });
+send({ kind: 'ready', without: ring !== null && !ring.ok ? ring.reason : null });
 systemClock.afterInput(turn);

@@ -27,6 +27,7 @@ export class NetSocket implements TcpSocket {
 
   attach(owner: SocketOwner, side: Side): void {
     const { inner } = this;
+    // A reset right behind bytes may come as an end: libuv takes the hang-up for one and doesn't read again.
     inner.on('end', () => owner.socketEnded(side));
     inner.on('error', () => owner.socketFailed(side));
     inner.once('close', () => owner.socketClosed(side));

@@ -6,7 +6,7 @@ import { configSchema, type Config } from '../../../../../src/config/schema.ts';
 import { loadLibc } from '../../../../../src/proxy/drivers/kernel/libc.ts';
 import { type FromWorker } from '../../../../../src/proxy/drivers/kernel/messages.ts';
 import { allocateTallies, planTallies } from '../../../../../src/proxy/drivers/kernel/shared.ts';
-import { offsetOf } from '../../../../../src/proxy/drivers/kernel/thread-clock.ts';
+import { offsetOf } from '../../../../../src/core/thread-clock.ts';
 import { WorkerThread } from '../../../../../src/proxy/drivers/kernel/worker-thread.ts';
 import { FakeClock } from '../../../../support/fake-clock.ts';
 import { openDescriptors } from '../../../../support/proc.ts';
@@ -40,6 +40,7 @@ async function create(t: TestContext, frontends: Config['frontends'] = {}): Prom
       listeners: new Map(),
       plan,
       tallies,
+      uring: false,
       clockOffsetMs: offsetOf(clock),
     }),
     told: message => void told.push(message),
