@@ -8,7 +8,7 @@ import { setTimeout as after } from 'node:timers/promises';
 import { describeError } from '../../src/core/errors.ts';
 import { repositoryRoot } from '../../test/support/repository.ts';
 import { Children } from './children.ts';
-import { contenders, NET_DRIVER } from './contenders/index.ts';
+import { contenders, fallbacks } from './contenders/index.ts';
 import { type Contender, type Scale, type Scenario, type ScenarioResult } from './model.ts';
 import { checkBytes } from './correctness.ts';
 import { fullScale, quickScale, readOptions, USAGE, type Options } from './options.ts';
@@ -48,7 +48,7 @@ interface Plan {
 
 function planOf(options: Options): Plan {
   const chosen = contenders(options.pointsmanEngine).filter(({ name }) =>
-    options.proxies === null ? !(options.quick && name === NET_DRIVER) : options.proxies.includes(name),
+    options.proxies === null ? !(options.quick && fallbacks.includes(name)) : options.proxies.includes(name),
   );
   return {
     scale: options.quick ? quickScale : fullScale,

@@ -14,10 +14,11 @@ export const REFERENCE = 'haproxy';
 export const BASE_LINE = 'direct';
 /** The reference in another configuration, better in bulk and worse elsewhere. */
 export const FORCED_SPLICE = 'haproxy-splice';
-export const NET_DRIVER = 'pointsman-net';
+/** The subject with less than it takes by default: without io_uring, as in most containers, and on node:net. */
+export const fallbacks: readonly string[] = ['pointsman-epoll', 'pointsman-net'];
 
-/** Enough to see what the other driver gains, without another quarter of the time. */
-const netDriverScenarios = ['select-16', 'http', 'http-close', 'bulk-up', 'bulk-down', 'memory'];
+/** Enough to see what each step gains, without another half of the time. */
+const fallbackScenarios = ['select-16', 'http', 'http-close', 'bulk-up', 'bulk-down', 'memory'];
 
 /** Where it pays, and one of small messages that shows its price. */
 const forcedSpliceScenarios = ['http', 'bulk-up', 'bulk-down', 'bulk-both'];
@@ -30,7 +31,11 @@ export function contenders(engine: object | null): readonly Contender[] {
     { ...haproxy(FORCED_SPLICE, 'HAProxy (splice forced)', 'forced'), scenarios: forcedSpliceScenarios },
     nginx,
     pgbouncer,
-    { ...pointsman(NET_DRIVER, 'Pointsman (net driver)', { driver: 'net' }), scenarios: netDriverScenarios },
+    { ...pointsman('pointsman-epoll', 'Pointsman (epoll)', { io: 'epoll' }), scenarios: fallbackScenarios },
+    {
+      ...pointsman('pointsman-net', 'Pointsman (net driver)', { driver: 'net' }),
+      scenarios: fallbackScenarios,
+    },
     netPipes,
     direct,
   ];

@@ -61,8 +61,7 @@ export class RingSocket extends KernelSocket implements Requester, QuietSender {
     kernel.loop.setRequester(fd, this);
   }
 
-  override start(watched: boolean): void {
-    if (watched) this.kernel.loop.unwatch(this.fd);
+  override start(): void {
     this.#arm();
   }
 
