@@ -59,6 +59,11 @@ export function observeBackendKey(state: BackendKeyState, chunk: Uint8Array): Ba
       offset += skipping;
       continue;
     }
+    const whole = wholeToSkip(current, chunk, offset);
+    if (whole > 0) {
+      offset += whole;
+      continue;
+    }
     const partial = new Uint8Array(current.partial.length + 1);
     partial.set(current.partial);
     partial[current.partial.length] = chunk[offset] ?? 0;
@@ -66,6 +71,15 @@ export function observeBackendKey(state: BackendKeyState, chunk: Uint8Array): Ba
     current = current.negotiating ? negotiate(current, partial) : read(current, partial);
   }
   return current;
+}
+
+/** Bytes of a message that can be skipped and lies in `chunk` as a whole, as nearly all do; else 0, and byte by byte. */
+function wholeToSkip({ negotiating, partial }: Reading, chunk: Uint8Array, offset: number): number {
+  if (negotiating || partial.length > 0 || !skipped.has(chunk[offset] ?? 0)) return 0;
+  if (offset + HEADER_BYTES > chunk.length) return 0;
+  const length = new DataView(chunk.buffer, chunk.byteOffset + offset + 1, 4).getUint32(0);
+  const fits = length >= 4 && length <= PROBE_FRAME_MAX_BYTES && offset + 1 + length <= chunk.length;
+  return fits ? 1 + length : 0;
 }
 
 /** One byte more while the answer to SSLRequest or GSSENCRequest is due. */
