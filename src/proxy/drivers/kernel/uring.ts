@@ -263,7 +263,12 @@ export class Uring {
 
   /** Call it after each round of completions. */
   feed(): void {
-    if (this.#starved.length === 0 || this.#offered === this.#published) return;
+    if (this.#starved.length === 0) return;
+    if (this.#offered === this.#published) {
+      // The buffers come back with the sends that are about to be handed in, of which no completion will tell.
+      if (this.#quiet.length > 0) this.#pressing = true;
+      return;
+    }
     for (const task of this.#starved.splice(0)) task();
   }
 

@@ -44,6 +44,8 @@ export class WorkerThread {
   #strikes = 0;
   #failure = 'it ended';
   #ending = false;
+  /** The eventfd is closed; its number may be another's by now. */
+  #freed = false;
   #gone: (() => void)[] = [];
 
   constructor(index: number, libc: Libc, clock: Clock, host: ThreadHost) {
@@ -107,8 +109,6 @@ export class WorkerThread {
     if (!this.#freed) this.#libc.close(this.#wake);
     this.#freed = true;
   }
-
-  #freed = false;
 
   #spawn(ready: () => void, failed: (thrown: unknown) => void): void {
     const workerData: WorkerStart = {
