@@ -10,6 +10,16 @@ postgresql-15:/usr/lib/postgresql/15/bin/initdb
 postgresql-15:/usr/lib/postgresql/15/bin/pgbench
 postgresql-client-15:psql
 openssl:openssl
+mariadb-server:/usr/sbin/mariadbd
+mariadb-client:mariadb
+galera-4:/usr/lib/galera/libgalera_smm.so
+rsync:rsync
+redis-server:redis-server
+redis-sentinel:redis-sentinel
+redis-tools:redis-benchmark
+sysbench:sysbench
+nginx:/usr/sbin/nginx
+curl:curl
 '"$*"
 
 # A full path need not be a program: the stream module of nginx is a library.

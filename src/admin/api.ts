@@ -3,9 +3,10 @@
 
 import { formatAddress } from '../core/address.ts';
 import { type Clock } from '../core/clock.ts';
-import { factsOf } from '../health/result.ts';
+import { factsOf, type ReplicationChannel } from '../health/result.ts';
 import { type FrontendGauge } from '../proxy/events.ts';
 import { type Incident } from '../topology/incidents.ts';
+import { missingFromPrimary } from '../topology/evidence/mysql-history.ts';
 import { isFresh, type BackendView, type ServerView } from '../topology/model.ts';
 
 export interface StateSource {
@@ -74,6 +75,23 @@ function serverJson(server: ServerView, view: BackendView, now: number, sessions
       detail: result.detail,
     },
     sessions,
+    missing_transactions: missingFromPrimary(server, view),
+    replication: (facts?.channels ?? []).map(channelJson),
+    faults: view.faults.filter(fault => fault.server === name).map(({ code, what, mend }) => ({ code, what, mend })),
+  };
+}
+
+/** Numbers of errors only: their texts hold statements and values of rows. What matters of them is in the faults. */
+function channelJson(channel: ReplicationChannel) {
+  return {
+    name: channel.name,
+    source: channel.source,
+    receiving: channel.receiving,
+    applying: channel.applying,
+    caught_up: channel.caughtUp,
+    lag_seconds: channel.lagSeconds,
+    receive_error: channel.receiveError?.errno ?? null,
+    apply_error: channel.applyError?.errno ?? null,
   };
 }
 

@@ -10,6 +10,7 @@ const style = `
   h1 { font-size: 1.3rem; } h2 { font-size: 1.05rem; margin: 1.6rem 0 .3rem; }
   table { border-collapse: collapse; width: 100%; } td, th { text-align: left; padding: .2rem .8rem .2rem 0; vertical-align: top; }
   th { font-weight: 600; opacity: .7; } tr + tr td { border-top: 1px solid #8883; }
+  pre { margin: .2rem 0 .6rem 1rem; padding: .3rem .6rem; border-left: 3px solid #8886; overflow-x: auto; }
   .good { color: #1a7f37; } .bad { color: #cf222e; font-weight: 600; } .dim { opacity: .65; }
 `;
 
@@ -25,10 +26,20 @@ const script = `
   const seconds = ms => ms === null ? '–' : (ms / 1000).toFixed(2) + ' s';
   const health = s => td(s.health, s.health === 'up' ? 'good' : 'bad');
   const lastCheck = s => s.last_check ? td(s.last_check.code + ' ' + s.last_check.detail, 'dim') : 'never';
+  const faults = b => b.servers.flatMap(s => s.faults.flatMap(f => [el('div', s.name + ': ' + f.code + ': ' + f.what, 'bad'), ...mend(f.mend)]));
+  // The statements by server, in their order: each block is for one session on that server.
+  function mend(steps) {
+    const blocks = [];
+    for (const step of steps) {
+      if (blocks.at(-1)?.server !== step.server) blocks.push({ server: step.server, lines: [] });
+      blocks.at(-1).lines.push(step.statement + ';');
+    }
+    return blocks.flatMap((block, i) => [el('div', (i + 1) + '. on ' + block.server + ':', 'dim'), el('pre', block.lines.join('\\n'))]);
+  }
   function backend(b) {
     if (b.protocol === 'tcp') return withoutRoles(b);
     const head = b.primary === null ? el('div', 'no primary', 'bad') : el('div', 'primary: ' + b.primary, 'good');
-    return [el('h2', b.name), head, b.split_brain ? el('div', 'SPLIT BRAIN', 'bad') : '', el('div', b.reasons.join('; '), 'dim'),
+    return [el('h2', b.name), head, b.split_brain ? el('div', 'SPLIT BRAIN', 'bad') : '', el('div', b.reasons.join('; '), 'dim'), ...faults(b),
       table(['server', 'address', 'health', 'role', 'writable', 'lag', 'timeline', 'sessions', 'last check'], b.servers.map(s => [
         s.name, s.address, health(s), s.role, s.writable ? td('yes', 'good') : 'no',
         s.lag_seconds === null ? '–' : s.lag_seconds + ' s', s.timeline, s.sessions, lastCheck(s)]))];

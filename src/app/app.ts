@@ -16,8 +16,9 @@ import { IncidentRecorder, type Incident } from '../topology/incidents.ts';
 import { hasRoles, type BackendChange } from '../topology/model.ts';
 import { Topology } from '../topology/topology.ts';
 import { chooseEngine } from './engine.ts';
-import { backendSpecs, createMonitors } from './monitors.ts';
+import { backendSpecs, createMonitors, type Monitors } from './monitors.ts';
 import { createProxyObserver } from './proxy-observer.ts';
+import { createSentinels } from './sentinels.ts';
 
 export interface AppDeps {
   readonly clock: Clock;
@@ -47,7 +48,9 @@ export async function startApp(config: Config, { clock, random, log, version, no
   const metrics = createMetrics({ version, node });
   // The order is the contract: the incident is on record before the proxy closes sessions and counts them into it.
   topology.changes.subscribe(change => incidents.observe(change));
-  const observer = createProxyObserver(metrics, incidents, log);
+  // The monitors are made last: they report into all of this.
+  const askNow: Monitors['askNow'] = (...server) => monitors.askNow(...server);
+  const observer = createProxyObserver(metrics, incidents, log, askNow);
   const proxy = createEngine({ topology, clock, random, observer, log });
   const sessionsOf = (backend: string, server: string) => proxy.sessionsOf(backend, server);
   const live = { views: () => topology.views(), frontends: () => proxy.frontends(), sessionsOf };
@@ -58,9 +61,11 @@ export async function startApp(config: Config, { clock, random, log, version, no
   incidents.ended.subscribe(incidentMetrics(metrics));
   incidents.ended.subscribe(incident => logIncident(log, incident));
   const monitors = createMonitors(config, topology, clock, random);
+  const sentinels = createSentinels(config, { topology, clock, log, askNow });
 
   let admin: AdminServer | undefined;
   async function close(): Promise<void> {
+    sentinels.stop();
     monitors.stop();
     await proxy.close();
     await admin?.close();
@@ -80,6 +85,7 @@ export async function startApp(config: Config, { clock, random, log, version, no
     throw thrown;
   }
   monitors.start();
+  sentinels.start();
   const frontends = new Map(proxy.frontends().map(({ name, bind }) => [name, bind]));
   log.info(
     {

@@ -10,11 +10,13 @@ import { WorkerPool } from '../proxy/drivers/kernel/pool.ts';
 import { createNetDriver } from '../proxy/drivers/net/driver.ts';
 import { type EngineObserver } from '../proxy/events.ts';
 import { createProxy, type Proxy, type ProxyDeps } from '../proxy/proxy.ts';
+import { type Topology } from '../topology/topology.ts';
 
 /** Beyond this the main thread, which probes and logs, is what runs out first. */
 const WORKERS_MAX = 8;
 
-export interface EngineDeps extends Pick<ProxyDeps, 'topology' | 'clock' | 'random'> {
+export interface EngineDeps extends Pick<ProxyDeps, 'clock' | 'random'> {
+  readonly topology: Topology;
   readonly observer: EngineObserver;
   readonly log: Logger;
 }
@@ -27,7 +29,8 @@ export async function chooseEngine({ engine, frontends }: Config): Promise<(deps
     const workers = engine.workers ?? Math.min(WORKERS_MAX, Math.max(1, availableParallelism() - 1));
     return ({ topology, clock, observer, log }) => {
       log.info({ driver: 'kernel', workers }, 'data plane: kernel driver');
-      return new WorkerPool({ frontends, topology, clock, observer, libc, workers, io: engine.io });
+      const namesOf = (backend: string): readonly string[] => topology.names(backend);
+      return new WorkerPool({ frontends, topology, namesOf, clock, observer, libc, workers, io: engine.io });
     };
   }
   if (engine.driver === 'kernel' && loaded !== null) {

@@ -1,14 +1,16 @@
 // Builds one monitor per server of every backend and keeps their tempo in step with what the topology knows.
 // Owned by app.
 
+import { formatAddress } from '../core/address.ts';
 import { type Clock, type MonotonicMs } from '../core/clock.ts';
 import { type Random } from '../core/random.ts';
 import { type BackendConfig, type Config } from '../config/schema.ts';
 import { Monitor } from '../health/monitor.ts';
-import { createProber } from '../health/probers/create.ts';
+import { createProber, type ProbedServer } from '../health/probers/create.ts';
 import { factsOf } from '../health/result.ts';
 import { freshnessBoundMs, type Tempo } from '../health/schedule.ts';
-import { hasRoles, type BackendView } from '../topology/model.ts';
+import { hasRoles, type BackendView, type ServerView } from '../topology/model.ts';
+import { slotNames } from '../topology/sources/sentinel.ts';
 import { type BackendSpec, type Topology } from '../topology/topology.ts';
 
 /** A backend that has been without a primary for longer isn't amid a failover: its replicas are asked less often. */
@@ -18,17 +20,38 @@ export function backendSpecs(config: Config): readonly BackendSpec[] {
   return Object.entries(config.backends).map(([name, backend]) => {
     const common = {
       name,
-      servers: Object.entries(backend.servers).map(([server, { address }]) => ({ name: server, address })),
+      servers: Object.entries(backend.servers).map(([server, { address, weight }]) => ({
+        name: server,
+        address,
+        weight,
+      })),
       freshnessMs: freshnessBoundMs(backend.check),
+      slowStartMs: backend.slowStartMs,
     };
-    return backend.protocol === 'tcp'
-      ? { ...common, protocol: backend.protocol }
-      : { ...common, protocol: backend.protocol, multipleWriters: backend.multipleWriters };
+    if (backend.protocol !== 'redis') return { ...common, ...backend, servers: common.servers };
+    const { sentinel, check } = backend;
+    return {
+      ...common,
+      ...backend,
+      servers: common.servers,
+      settleMs: check.settleMs,
+      orchestrated: sentinel !== null,
+      ...(isLearned(backend) ? { slots: slotNames(sentinel?.maxServers ?? 0) } : {}),
+    };
   });
+}
+
+/** Whether the members are those that the Sentinels tell. */
+export function isLearned(backend: BackendConfig): boolean {
+  return (
+    backend.protocol === 'redis' && backend.sentinel !== null && Object.keys(backend.servers).length === 0
+  );
 }
 
 export interface Monitors {
   start(): void;
+  /** Probes a server without waiting for its turn: a client could not be connected to it. Nothing for one that is no member. */
+  askNow(backend: string, server: string): void;
   stop(): void;
 }
 
@@ -38,6 +61,7 @@ export function createMonitors(config: Config, topology: Topology, clock: Clock,
   );
   return {
     start: () => groups.forEach(group => group.start()),
+    askNow: (backend, server) => groups.forEach(group => group.askNow(backend, server)),
     stop: () => groups.forEach(group => group.stop()),
   };
 }
@@ -55,30 +79,52 @@ function backendMonitors(
   const tempo = (): Tempo =>
     tempoOf(topology.view(name), vacantSince === null ? null : clock.now() - vacantSince);
 
-  const monitors = Object.entries(backend.servers).map(
-    ([server, { address }]) =>
-      new Monitor({
-        clock,
-        random,
-        tempo,
-        policy,
-        prober: createProber(backend, address, clock),
-        report: (health, result) => topology.report(name, server, health, result),
-      }),
+  const create = (server: string, target: ProbedServer): Monitor =>
+    new Monitor({
+      clock,
+      random,
+      tempo,
+      policy,
+      prober: createProber(backend, target, clock),
+      report: (health, result) => topology.report(name, server, health, result),
+    });
+  const monitors = new Map(
+    Object.entries(backend.servers).map(([server, target]) => [server, create(server, target)] as const),
   );
+  /** Members that were learned and not configured come and go; who has left is not asked any more. */
+  function follow(before: BackendView, after: BackendView): void {
+    for (const { name: server, address } of before.servers) {
+      if (after.servers.some(view => view.name === server && view.address === address)) continue;
+      monitors.get(server)?.stop();
+      monitors.delete(server);
+    }
+    for (const { name: server, address } of after.servers) {
+      if (monitors.has(server)) continue;
+      const monitor = create(server, { address });
+      monitors.set(server, monitor);
+      monitor.start();
+    }
+  }
   const unsubscribe = topology.changes.subscribe(({ before, after, at }) => {
     if (after.name !== name) return;
+    if (isLearned(backend) && before.servers.map(keyOf).join() !== after.servers.map(keyOf).join())
+      follow(before, after);
     if (before.primary !== after.primary) vacantSince = after.primary === null ? at : null;
     if (tempoOf(before, null) !== tempoOf(after, 0)) monitors.forEach(monitor => monitor.retune());
   });
   return {
     start: () => monitors.forEach(monitor => monitor.start()),
+    askNow(of, server) {
+      if (of === name) monitors.get(server)?.askNow();
+    },
     stop() {
       unsubscribe();
       monitors.forEach(monitor => monitor.stop());
     },
   };
 }
+
+const keyOf = ({ name, address }: ServerView): string => `${name} ${formatAddress(address)}`;
 
 /** Always calm where there are no roles: each server's own state sets its pace. Vacant while a primary was lost not long ago; doubt while the primary isn't seen well or two claim to be it. */
 function tempoOf(view: BackendView, vacantForMs: number | null): Tempo {

@@ -8,10 +8,12 @@ import { type Metrics } from '../metrics/metrics.ts';
 import { closeReasons, rejectReasons, type EngineObserver } from '../proxy/events.ts';
 import { type IncidentRecorder } from '../topology/incidents.ts';
 
+/** `askNow`: has a server probed at once that a client could not be connected to. */
 export function createProxyObserver(
   metrics: Metrics,
   incidents: IncidentRecorder,
   log: Logger,
+  askNow: (backend: string, server: string) => void,
 ): EngineObserver {
   const count = proxyMetrics(metrics);
   return {
@@ -33,6 +35,8 @@ export function createProxyObserver(
     connectFailed(backend, server, error, detail) {
       count.connectFailed(backend, server, error, detail);
       log.debug({ backend, server, reason: error, detail }, 'connection to a server failed');
+      // For want of descriptors or ports of our own no server need be asked.
+      if (error !== 'local') askNow(backend, server);
     },
     sessionEnded(end) {
       count.sessionEnded(end);

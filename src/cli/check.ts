@@ -31,8 +31,9 @@ const count = (things: object, noun: string): string => {
 async function checkLive(config: Config): Promise<ExitCode> {
   const rows = await Promise.all(
     Object.entries(config.backends).flatMap(([backend, options]) =>
-      Object.entries(options.servers).map(async ([server, { address }]) => {
-        const prober = createProber(options, address, systemClock)(() => undefined);
+      Object.entries(options.servers).map(async ([server, target]) => {
+        const { address } = target;
+        const prober = createProber(options, target, systemClock)(() => undefined);
         const answer = await prober.probe();
         prober.close();
         return { backend, server, address: formatAddress(address), answer };
@@ -45,10 +46,12 @@ async function checkLive(config: Config): Promise<ExitCode> {
       ...rows.map(({ backend, server, address, answer }) => [backend, server, address, ...cells(answer)]),
     ]),
   );
-  const complaints = Object.entries(config.backends).flatMap(([backend, { protocol }]) =>
-    hasRoles(protocol)
+  const complaints = Object.entries(config.backends).flatMap(([backend, options]) =>
+    hasRoles(options.protocol)
       ? backendComplaints(
           backend,
+          // Of a pair of masters both take writes, and Pointsman uses one.
+          'multipleWriters' in options && options.multipleWriters === 'ordered',
           rows.filter(row => row.backend === backend).map(row => row.answer),
         )
       : [],
@@ -59,19 +62,24 @@ async function checkLive(config: Config): Promise<ExitCode> {
 }
 
 function cells(answer: ProbeAnswer): readonly string[] {
-  if (answer.code !== 'L7OK') return [answer.code, '-', '-', answer.detail];
+  if (!hasPassed(answer) || answer.facts.role === 'unknown') return [answer.code, '-', '-', answer.detail];
   const { role, writable } = answer.facts;
   return [answer.code, role, writable ? 'yes' : 'no', answer.detail];
 }
 
 /** What the servers of one backend say together: exactly one writer, one cluster. */
-function backendComplaints(backend: string, answers: readonly ProbeAnswer[]): readonly string[] {
+function backendComplaints(
+  backend: string,
+  mayBeSeveral: boolean,
+  answers: readonly ProbeAnswer[],
+): readonly string[] {
   const facts = answers.flatMap(answer => (hasPassed(answer) ? [answer.facts] : []));
   const writers = facts.filter(({ role, writable }) => role === 'primary' && writable).length;
   const clusters = new Set(facts.flatMap(({ systemId }) => systemId ?? []));
   const complaints: string[] = [];
   if (writers === 0) complaints.push(`${backend}: no server takes writes: clients of the primary would wait`);
-  if (writers > 1) complaints.push(`${backend}: ${writers} servers take writes (split brain)`);
+  if (writers > 1 && !mayBeSeveral)
+    complaints.push(`${backend}: ${writers} servers take writes (split brain)`);
   if (clusters.size > 1) {
     complaints.push(
       `${backend}: the servers are of different clusters (system identifiers ${[...clusters].join(', ')})`,

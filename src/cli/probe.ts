@@ -18,7 +18,7 @@ export async function probe(url: string, asJson: boolean, timeoutMs: number): Pr
   process.title = 'pointsman probe'; // the URL in argv may carry a password
   let target: ProbeTarget;
   try {
-    target = readProbeUrl(url, process.env['PGPASSWORD'], timeoutMs);
+    target = readProbeUrl(url, process.env, timeoutMs);
   } catch (thrown) {
     if (!(thrown instanceof PointsmanError)) throw thrown;
     complain(`pointsman probe: ${thrown.message}`);
@@ -26,7 +26,7 @@ export async function probe(url: string, asJson: boolean, timeoutMs: number): Pr
   }
   const { address, backend } = target;
   const startedAt = systemClock.now();
-  const prober = createProber(backend, address, systemClock)(() => undefined);
+  const prober = createProber(backend, { address }, systemClock)(() => undefined);
   const answer = await prober.probe();
   prober.close();
   const durationMs = Math.round((systemClock.now() - startedAt) * 10) / 10;

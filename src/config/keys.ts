@@ -66,10 +66,10 @@ export function unknownKeyMessage(path: Path, known: readonly KnownKey[], protoc
   const places = known.filter(({ path: at }) => at.length === path.length && isBelow(at, parent));
   const siblings = places.filter(place => place.protocol === protocol).map(nameOf);
   const message = `unknown key ${quote(key, 64)}`;
-  const foreign = places.find(place => nameOf(place) === key);
-  if (foreign !== undefined && protocol !== null) {
+  const foreign = places.flatMap(place => (nameOf(place) === key ? (place.protocol ?? []) : []));
+  if (foreign.length > 0 && protocol !== null) {
     const all = siblings.join(', ');
-    return `${message}: it is for protocol ${foreign.protocol}, and this is ${protocol}; known here: ${all}`;
+    return `${message}: it is for protocol ${alternatives(foreign)}, and this is ${protocol}; known here: ${all}`;
   }
   if (nearest(key, siblings) !== null) return message + didYouMean(key, siblings);
   const homes = known
@@ -86,6 +86,9 @@ export function placeholderFor(path: Path, known: readonly KnownKey[]): unknown 
   );
   return key?.schema.examples?.[0];
 }
+
+const alternatives = (names: readonly string[]): string =>
+  [names.slice(0, -1).join(', '), ...names.slice(-1)].filter(part => part !== '').join(' or ');
 
 const nameOf = ({ path }: KnownKey): string => path.at(-1) ?? '';
 

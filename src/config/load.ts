@@ -4,7 +4,8 @@
 import { CONFIG_ISSUES_MAX, CONFIG_MAX_BYTES } from '../core/limits.ts';
 import { interpolate, whyUnreadable, type Sources } from './interpolate.ts';
 import { knownKeys, placeholderFor, unknownKeyMessage, type KnownKey } from './keys.ts';
-import { lint, type LintSource } from './lint.ts';
+import { lint } from './lint.ts';
+import { type LintSource } from './lint/finding.ts';
 import { findings, reasonOf, type Finding } from './messages.ts';
 import { areRelated, formatPath, isSecret, pathKey, quote, type Path } from './path.ts';
 import { configSchema, type Config } from './schema.ts';

@@ -1,6 +1,7 @@
 // docs/configuration.md, made from the schema: intro, annotated example, one table per section. Pure: no file is written.
 // A test compares the page with this text. Also the door to the JSON Schema for `pointsman schema`.
 
+import { stringify } from 'yaml';
 import { configJsonSchema, type JsonSchema } from './json-schema.ts';
 import { ANY_NAME, knownKeys, type KnownKey } from './keys.ts';
 import { DURATION_PATTERN, HOST_PORT_PATTERN } from './units.ts';
@@ -31,7 +32,8 @@ backends:
     servers: { pg1: 10.0.0.1:5432, pg2: 10.0.0.2:5432 }
 \`\`\`
 
-And for servers that speak anything else over TCP, as long as each of them will do:
+Protocols \`mysql\` and \`redis\` are written in the same way. Where servers have no roles, as with \`http\` and \`tcp\`,
+each of them will do:
 
 \`\`\`yaml
 frontends:
@@ -41,7 +43,8 @@ frontends:
     route: any
 backends:
   web:
-    protocol: tcp
+    protocol: http
+    check: { path: /health }
     servers: { web1: 10.0.0.1:8080, web2: 10.0.0.2:8080 }
 \`\`\`
 `;
@@ -67,89 +70,76 @@ Within \`{ … }\` and \`[ … ]\` YAML wants quotes around them: \`{ user: prob
 
 /** The whole page, ending in a line break. */
 export function configReference(): string {
-  const keys = documentedKeys(knownKeys());
-  const example = ['```yaml', ...annotate(keys, [], ''), '```'].join('\n');
-  const sections = sectionsOf(keys).map(path => section(path, keys));
+  const known = knownKeys();
+  const protocols = [...new Set(known.flatMap(({ protocol }) => protocol ?? []))];
+  const [first = '', ...others] = protocols;
+  const common = known.filter(({ protocol }) => protocol === null);
   const everything =
-    'Every key, with its default where it has one. Keys behind `#` have none: they are off until you write them.';
-  return [INTRO, RULES, `## Every key in its place\n\n${everything}\n\n${example}\n`, ...sections].join('\n');
-}
-
-/** A key as readers meet it: once, with what it is for every protocol. */
-interface DocumentedKey extends Pick<KnownKey, 'path' | 'schema'> {
-  /** `required`, perhaps for one protocol only; `null` if it may be left out. */
-  readonly demand: string | null;
-  /** The one protocol that has this key, where its section is there for others too. */
-  readonly only: string | null;
-}
-
-function documentedKeys(known: readonly KnownKey[]): readonly DocumentedKey[] {
-  const protocols = new Set(known.flatMap(({ protocol }) => protocol ?? []));
-  const byPath = new Map<string, KnownKey[]>();
-  for (const key of known) {
-    const at = key.path.join('.');
-    byPath.set(at, [...(byPath.get(at) ?? []), key]);
-  }
-  const isForSome = (path: readonly string[]): boolean => {
-    const forms = byPath.get(path.join('.')) ?? [];
-    return forms.some(({ protocol }) => protocol !== null) && forms.length < protocols.size;
-  };
-  return [...byPath.values()].flatMap(forms => {
-    const [first] = forms;
-    if (first === undefined) return [];
-    const { path, schema, protocol } = first;
-    const demanding = forms.filter(({ required }) => required);
-    const all = demanding.length === forms.length;
-    const names = demanding.map(form => `\`${form.protocol}\``).join(', ');
-    return {
-      path,
-      schema: { ...schema, anyOf: forms.flatMap(form => form.schema.anyOf ?? []) },
-      demand: all ? 'required' : demanding.length > 0 ? `required for ${names}` : null,
-      only: isForSome(path) && !isForSome(path.slice(0, -1)) ? protocol : null,
-    };
-  });
-}
-
-const meaningOf = ({ only, schema }: DocumentedKey): string =>
-  `${only === null ? '' : `Protocol \`${only}\` only. `}${schema.description ?? ''}`;
-
-/** Whether keys of ours stand below this one, directly or below a name. */
-function isSection({ path }: DocumentedKey, keys: readonly DocumentedKey[]): boolean {
-  return keys.some(
-    other => other.path.length > path.length && path.every((segment, index) => other.path[index] === segment),
-  );
-}
-
-/** The mappings that have keys of ours directly in them, the top first. */
-function sectionsOf(keys: readonly DocumentedKey[]): readonly (readonly string[])[] {
-  const parents = keys.map(({ path }) => path.slice(0, -1));
-  return [...new Map(parents.map(path => [path.join('.'), path])).values()];
-}
-
-function section(path: readonly string[], keys: readonly DocumentedKey[]): string {
-  const title = path.length === 0 ? 'The top level' : `\`${path.join('.')}\``;
-  const rows = keys
-    .filter(
-      key =>
-        key.path.length === path.length + 1 && path.every((segment, index) => key.path[index] === segment),
-    )
-    .map(key => row(key, keys));
+    'Every key, with its default where it has one. Keys behind `#` have none: they are off until you write them. Of backends it shows protocol `postgres`; the other protocols follow, each in a section of its own.';
   return [
-    `## ${title}`,
-    '',
-    '| key | type | default | meaning |',
-    '| --- | --- | --- | --- |',
-    ...rows,
-    '',
+    INTRO,
+    RULES,
+    `## Every key in its place\n\n${everything}\n\n${yaml(annotate(keysFor(first, known), [], ''))}\n`,
+    ...tables(common, ''),
+    ...protocols.map(protocol => tables(keysFor(protocol, known), protocol).join('\n')),
+    ...others.map(protocol => annotated(protocol, known)),
   ].join('\n');
 }
 
-function row(key: DocumentedKey, keys: readonly DocumentedKey[]): string {
-  const { schema, demand } = key;
+const yaml = (lines: readonly string[]): string => ['```yaml', ...lines, '```'].join('\n');
+
+/** What a file with one backend of that protocol may hold. */
+const keysFor = (only: string, known: readonly KnownKey[]): readonly KnownKey[] =>
+  known.filter(({ protocol }) => protocol === null || protocol === only);
+
+/** A whole file: the least of a frontend, and every key of a backend. */
+function annotated(protocol: string, known: readonly KnownKey[]): string {
+  const keys = keysFor(protocol, known).filter(({ path }) => path[0] === 'backends');
+  const withRoles = keys.some(({ path }) => path.at(-1) === 'multiple_writers');
+  const frontend = `    bind: 127.0.0.1:8000\n    backend: app${withRoles ? '' : '\n    route: any'}`;
+  const lines = ['frontends:', '  app:', frontend, '', ...annotate(keys, [], '', protocol)];
+  return `## An example of protocol \`${protocol}\`\n\n${yaml(lines)}\n`;
+}
+
+/** Whether keys of ours stand below this one, directly or below a name. */
+function isSection({ path }: KnownKey, keys: readonly KnownKey[]): boolean {
+  return keys.some(other => other.path.length > path.length && isWithin(other.path, path));
+}
+
+const isWithin = (path: readonly string[], parent: readonly string[]): boolean =>
+  parent.every((segment, index) => path[index] === segment);
+
+/** One table for each mapping that has keys of this protocol (none: of no protocol) directly in it, the top first. */
+function tables(keys: readonly KnownKey[], protocol: string): readonly string[] {
+  const own = keys.filter(key => (key.protocol ?? '') === protocol);
+  const parents = own.map(({ path }) => path.slice(0, -1));
+  const sections = new Map(parents.map(path => [path.join('.'), path]));
+  return [...sections.values()].map(path => {
+    const title = path.length === 0 ? 'The top level' : `\`${path.join('.')}\``;
+    const rows = own
+      .filter(key => key.path.length === path.length + 1 && isWithin(key.path, path))
+      .map(key => row(key, keys));
+    return [
+      `## ${title}${protocol === '' ? '' : `, protocol \`${protocol}\``}`,
+      '',
+      '| key | type | default | meaning |',
+      '| --- | --- | --- | --- |',
+      ...rows,
+      '',
+    ].join('\n');
+  });
+}
+
+function row(key: KnownKey, keys: readonly KnownKey[]): string {
+  const { schema, required } = key;
   const type = isSection(key, keys) ? 'mapping' : typeName(schema);
-  const preset =
-    schema.default === undefined || isSection(key, keys) ? null : `\`${inline(schema.default)}\``;
-  const cells = [`\`${key.path.at(-1) ?? ''}\``, type, demand ?? preset ?? '–', meaningOf(key)];
+  const preset = schema.default === undefined || isSection(key, keys) ? '–' : `\`${inline(schema.default)}\``;
+  const cells = [
+    `\`${key.path.at(-1) ?? ''}\``,
+    type,
+    required ? 'required' : preset,
+    schema.description ?? '',
+  ];
   return `| ${cells.map(cell => cell.replaceAll('|', '\\|')).join(' | ')} |`;
 }
 
@@ -163,47 +153,61 @@ function typeName(schema: JsonSchema): string {
   if (forms.some(({ pattern }) => pattern === HOST_PORT_PATTERN)) return 'address';
   const number = forms.find(({ type }) => type === 'integer');
   if (number !== undefined) return `number, ${number.minimum ?? 0} to ${number.maximum ?? 'any'}`;
-  if (forms.some(({ type }) => type === 'array')) return 'list of networks';
-  return 'text';
+  if (forms.some(({ type }) => type === 'array')) return 'list';
+  return forms.some(({ type }) => type === 'object') ? 'mapping' : 'text';
 }
 
-/** YAML lines for a mapping: each key with its meaning above it. */
-function annotate(keys: readonly DocumentedKey[], path: readonly string[], indent: string): string[] {
-  const here = keys.filter(
-    key => key.path.length === path.length + 1 && path.every((segment, index) => key.path[index] === segment),
-  );
+/** YAML lines for a mapping: each key with its meaning above it. `protocol`: of the backend, where it isn't the first. */
+function annotate(
+  keys: readonly KnownKey[],
+  path: readonly string[],
+  indent: string,
+  protocol?: string,
+): string[] {
+  const here = keys.filter(key => key.path.length === path.length + 1 && isWithin(key.path, path));
   return here.flatMap((key, index) => {
-    const name = key.path.at(-1) ?? '';
     const gap = index > 0 && indent === '' ? [''] : [];
-    const comment = wrap(meaningOf(key), COMMENT_MAX_CHARS - indent.length).map(line => `${indent}# ${line}`);
-    return [...gap, ...comment, ...entry(name, key, keys, indent)];
+    const { description = '' } = key.schema;
+    const comment = wrap(description, COMMENT_MAX_CHARS - indent.length).map(line => `${indent}# ${line}`);
+    return [...gap, ...comment, ...entry(key, keys, indent, protocol)];
   });
 }
 
-function entry(name: string, key: DocumentedKey, keys: readonly DocumentedKey[], indent: string): string[] {
-  const { schema, demand, path } = key;
-  const sample: unknown = schema.examples?.[0];
+function entry(key: KnownKey, keys: readonly KnownKey[], indent: string, protocol?: string): string[] {
+  const { schema, required, path } = key;
+  const name = path.at(-1) ?? '';
+  const sample: unknown = name === 'protocol' ? (protocol ?? schema.examples?.[0]) : schema.examples?.[0];
   const deeper = `${indent}  `;
-  if (isSection(key, keys)) {
+  // A mapping that is off is shown as a whole: its keys would be read as keys of what stands above them.
+  const isOff = !required && schema.default === undefined;
+  if (isSection(key, keys) && !(isOff && typeof sample === 'object' && name !== 'servers')) {
     if (typeof schema.additionalProperties !== 'object') {
-      return [`${indent}${name}:`, ...annotate(keys, path, deeper)];
+      return [`${indent}${name}:`, ...annotate(keys, path, deeper, protocol)];
     }
     const members = Object.entries(sample as Record<string, unknown>);
     const lines = members.flatMap(([member, value]) =>
       typeof value === 'string'
         ? [`${deeper}${member}: ${value}`]
-        : [`${deeper}${member}:`, ...annotate(keys, [...path, ANY_NAME], `${deeper}  `)],
+        : [`${deeper}${member}:`, ...annotate(keys, [...path, ANY_NAME], `${deeper}  `, protocol)],
     );
     return [`${indent}${name}:`, ...lines];
   }
-  const off = demand === null && schema.default === undefined ? '# ' : '';
-  return [`${indent}${off}${name}: ${inline(schema.default ?? sample)}`];
+  return [`${indent}${isOff ? '# ' : ''}${name}: ${inline(schema.default ?? sample)}`];
 }
 
-/** A value on one line of YAML; ours need no quotes. */
+/** A value on one line of YAML. */
 function inline(value: unknown): string {
-  return Array.isArray(value) ? `[${value.map(inline).join(', ')}]` : String(value);
+  if (Array.isArray(value)) return `[${value.map(inline).join(', ')}]`;
+  if (typeof value === 'object' && value !== null) {
+    const members = Object.entries(value).map(([key, member]) => `${key}: ${inFlow(member)}`);
+    return members.length === 0 ? '{}' : `{ ${members.join(', ')} }`;
+  }
+  return stringify(value, { lineWidth: 0 }).trimEnd();
 }
+
+/** Within braces, text with characters of YAML's own needs quotes. */
+const inFlow = (value: unknown): string =>
+  typeof value === 'string' && /[^\w.:/-]/.test(value) ? `'${value}'` : inline(value);
 
 function wrap(text: string, maxChars: number): readonly string[] {
   const lines: string[] = [];

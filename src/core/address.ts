@@ -10,3 +10,8 @@ export interface Address {
 export function formatAddress({ host, port }: Address): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
+
+/** As written: a name and the address it stands for differ. */
+export function isSameAddress(a: Address, b: Address): boolean {
+  return a.port === b.port && a.host === b.host;
+}

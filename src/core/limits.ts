@@ -4,6 +4,27 @@
 /** A backend frame on a probe session: our answers take a few hundred bytes, an ErrorResponse with a long query a few KiB. */
 export const PROBE_FRAME_MAX_BYTES = 64 * 1024;
 
+/** Head of an HTTP answer to a probe, interim answers and trailers included: Node.js and HAProxy take 16 KiB as well. */
+export const HTTP_HEAD_MAX_BYTES = 16 * 1024;
+
+/** Body of an HTTP answer to a probe: a health page takes some hundred bytes, the start page of a site some 100 KiB. */
+export const HTTP_BODY_MAX_BYTES = 256 * 1024;
+
+/** What a plain TCP server may say before it says what is expected: banners and error lines are short. */
+export const TCP_ANSWER_MAX_BYTES = 64 * 1024;
+
+/** A Redis or Sentinel reply: INFO takes some 2 KiB, Sentinel's list of 64 replicas some 80 KiB. */
+export const REDIS_REPLY_MAX_BYTES = 256 * 1024;
+
+/** Items in one such reply: 64 replicas have some 50 each. */
+export const REDIS_REPLY_MAX_ITEMS = 8192;
+
+/** A packet on a MySQL probe session: a GTID set of thousands of ranges is a value of its own. */
+export const MYSQL_PACKET_MAX_BYTES = 1024 * 1024;
+
+/** A whole answer on one: an operator's own SQL may return more rows than the one that is read. */
+export const MYSQL_ANSWER_MAX_BYTES = 4 * MYSQL_PACKET_MAX_BYTES;
+
 /** PostgreSQL's own MAX_STARTUP_PACKET_LENGTH (src/include/libpq/pqcomm.h). */
 export const POSTGRES_STARTUP_MAX_BYTES = 10_000;
 

@@ -10,6 +10,9 @@ import { type ProbeResult } from './result.ts';
 import { nextDelayMs, type SchedulePolicy, type Tempo } from './schedule.ts';
 import { initialHealth, observe, type HealthPolicy, type HealthState } from './state.ts';
 
+/** Clients that fail by the hundred ask for no more probes than this, from start to start; the fast tempo's own default. */
+const ASKED_INTERVAL_MS = 50;
+
 export interface MonitorDeps {
   readonly clock: Clock;
   readonly random: Random;
@@ -29,6 +32,8 @@ export class Monitor {
   #phase: 'idle' | 'waiting' | 'probing' | 'stopped' = 'idle';
   #timer: Timer | null = null;
   #dueAt: MonotonicMs = 0;
+  /** Asked for while a probe was under way, which may have begun before what the asker knows. */
+  #askedAgain = false;
 
   constructor(deps: MonitorDeps) {
     this.#deps = deps;
@@ -46,6 +51,14 @@ export class Monitor {
     if (due < this.#dueAt) this.#wait(due);
   }
 
+  /** Somebody found the server out of reach: probe at once, or as soon as one may follow the last. */
+  askNow(): void {
+    if (this.#phase === 'probing') this.#askedAgain = true;
+    if (this.#phase !== 'waiting') return;
+    const due = Math.max(this.#deps.clock.now(), this.#startedAt + ASKED_INTERVAL_MS);
+    if (due < this.#dueAt) this.#wait(due);
+  }
+
   stop(): void {
     this.#phase = 'stopped';
     this.#timer?.cancel();
@@ -55,6 +68,7 @@ export class Monitor {
 
   #probe(): void {
     this.#phase = 'probing';
+    this.#askedAgain = false;
     this.#startedAt = this.#deps.clock.now();
     this.#prober.probe().then(
       answer => this.#answered(answer),
@@ -68,6 +82,7 @@ export class Monitor {
     this.#phase = 'waiting';
     this.#record(answer, this.#deps.clock.now() - this.#startedAt);
     this.#wait(this.#startedAt + this.#delay());
+    if (this.#askedAgain) this.askNow();
   }
 
   /** A lost session is a result of its own, known without asking; the question follows at once. */

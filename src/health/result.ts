@@ -1,7 +1,9 @@
 // What a probe found: the taxonomy of results by layer, and the facts a server told of itself.
 // Not health (that is the reducer in state.ts) and not a decision (topology/elect.ts). Read by everything downstream.
 
+import { type Address } from '../core/address.ts';
 import { type MonotonicMs } from '../core/clock.ts';
+import { type GtidSet } from '../protocol/mysql/gtid.ts';
 
 /**
  * Codes by layer, in HAProxy's manner: L4 the connection, L6 TLS, L7 the protocol.
@@ -24,14 +26,26 @@ export const checkCodes = {
   L7TOUT: { outcome: 'fail', means: 'the server accepted the connection but did not answer in time' },
   L7HUNG: { outcome: 'fail', means: 'an open session still answers, but new connections are not served' },
   L7RSP: { outcome: 'fail', means: 'the answer is not of this protocol' },
-  L7BUSY: { outcome: 'inconclusive', means: 'no free connection slot (PostgreSQL 53300)' },
+  L7BUSY: {
+    outcome: 'inconclusive',
+    means: 'no free connection slot (PostgreSQL 53300, MySQL 1040, Redis “max number of clients reached”)',
+  },
   L7START: {
     outcome: 'inconclusive',
-    means: 'starting up, shutting down or in crash recovery (PostgreSQL 57P03)',
+    means: 'starting up, shutting down or in crash recovery (PostgreSQL 57P03, MySQL 1053, Redis LOADING)',
+  },
+  L7BLOCK: {
+    outcome: 'inconclusive',
+    means: 'the server has blocked this host after too many connection errors (MySQL 1129)',
   },
   L7AUTH: { outcome: 'inconclusive', means: 'the probe user was not let in' },
   L7DB: { outcome: 'inconclusive', means: 'the database to ask in does not exist' },
   L7STS: { outcome: 'inconclusive', means: 'the server answered the question with an error' },
+  L7HTTP: { outcome: 'fail', means: 'an HTTP answer of another status or content than expected' },
+  L7REST: {
+    outcome: 'inconclusive',
+    means: 'the server answered, but the REST API that must confirm it (Patroni’s) did not',
+  },
 } as const;
 
 export type CheckCode = keyof typeof checkCodes;
@@ -57,7 +71,71 @@ export interface ServerFacts {
   readonly replicating: boolean | null;
   /** Whom a replica follows, `host:port` as the replica names it. */
   readonly upstream: string | null;
+  /** Replication from each source, as MySQL tells it; empty where there is none, or it isn't told. */
+  readonly channels: readonly ReplicationChannel[];
+  /** The probe user may not see replication: that `channels` is empty says nothing. */
+  readonly channelsHidden?: boolean;
+  /** What it has of the service's transactions, to be measured against its peers'. PostgreSQL tells that by timelines. */
+  readonly history: History | null;
 }
+
+/** One source that a MySQL or MariaDB server replicates from. */
+export interface ReplicationChannel {
+  /** Empty for the one that has no name. */
+  readonly name: string;
+  /** `host:port` as the server names it. */
+  readonly source: string;
+  /** The receiving thread is connected; `connecting` while it tries to be (a source that is away is no fault of ours). */
+  readonly receiving: 'yes' | 'connecting' | 'no';
+  /** The applying thread runs. */
+  readonly applying: boolean;
+  /** All that was received is applied; `null` where it can't be told. */
+  readonly caughtUp: boolean | null;
+  readonly lagSeconds: number | null;
+  /** The last error of each thread, as the server writes it; `null` for none. */
+  readonly receiveError: ReplicationError | null;
+  readonly applyError: ReplicationError | null;
+}
+
+export interface ReplicationError {
+  readonly errno: number;
+  readonly message: string;
+}
+
+export type { GtidSet };
+
+export type History =
+  | {
+      readonly kind: 'gtid';
+      readonly flavor: 'mariadb' | 'mysql';
+      readonly transactions: GtidSet;
+      /** Whose own transactions are its own: the server id of MariaDB, the UUID of MySQL; left out where it isn't known. */
+      readonly own?: string;
+    }
+  | {
+      readonly kind: 'redis';
+      readonly replicationId: string;
+      readonly offset: number;
+      /** The history before the last promotion, and the offset up to which it is shared; `null` for none. */
+      readonly previous: { readonly replicationId: string; readonly until: number } | null;
+      /** Of the process: another one after every start. */
+      readonly runId: string;
+    };
+
+/** Facts of a server that said nothing; probers fill in what theirs told. */
+export const nothingTold: ServerFacts = Object.freeze({
+  role: 'unknown',
+  writable: false,
+  version: null,
+  systemId: null,
+  timeline: null,
+  position: null,
+  lagSeconds: null,
+  replicating: null,
+  upstream: null,
+  channels: Object.freeze([]),
+  history: null,
+});
 
 interface ResultBase {
   /** When the answer (or its absence) was known. */
@@ -90,4 +168,17 @@ export function hasPassed<T extends { readonly code: CheckCode }>(
 /** The facts of a result, or `null` when it has none. */
 export function factsOf(result: ProbeResult | null): ServerFacts | null {
   return result !== null && hasPassed(result) ? result.facts : null;
+}
+
+/** What a Sentinel says of the service it watches. */
+export interface SentinelAnswer {
+  /** The address it gives to clients. */
+  readonly primary: Address;
+  /** Which of the failovers it has heard of was the last; grows with each. */
+  readonly configEpoch: number;
+  /** The process it has seen there last; `null` before it has. */
+  readonly runId: string | null;
+  /** It can't reach the primary, or is replacing it. */
+  readonly doubts: boolean;
+  readonly replicas: readonly Address[];
 }

@@ -21,7 +21,7 @@ const CALM_JITTER = 0.1;
  *
  * A primary is killed, then its standby promoted (interval 1s, fast 50ms, promotion 10ms):
  *   0 ms     session lost            -> ask again at once (0)
- *   1 ms     refused, down           -> the backend is vacant: fast (50), and its replicas: promotion (10)
+ *   1 ms     refused, down           -> the backend is vacant: fast (50), and those that may be next: promotion (10)
  *   640 ms   replica says writable   -> elected; the backend is calm again: interval (1000 ± 10 %)
  *   …        dead server stays down  -> interval: a long-dead node isn't worth a fast tempo
  */
@@ -33,7 +33,9 @@ export function nextDelayMs(
   const { health, result, tempo } = state;
   if (result === null || result.code === 'L4LOST') return 0;
   if (tempo === 'vacant') {
-    const mayBeNext = factsOf(result)?.role === 'replica';
+    // A replica may be promoted at any moment, and a writable server that is refused may catch up at any moment.
+    const facts = factsOf(result);
+    const mayBeNext = facts !== null && (facts.role === 'replica' || facts.writable);
     return mayBeNext ? policy.promotionIntervalMs : policy.fastIntervalMs;
   }
   if (tempo === 'doubt' || outcomeOf(result) === 'inconclusive' || !isSettled(health))

@@ -4,6 +4,7 @@
 import { type Clock, type MonotonicMs } from '../core/clock.ts';
 import { factsOf, type Role } from '../health/result.ts';
 import { type FrontendGauge } from '../proxy/events.ts';
+import { missingFromPrimary } from '../topology/evidence/mysql-history.ts';
 import { hasRoles, type BackendChange, type BackendView, type ServerView } from '../topology/model.ts';
 import { type Metrics } from './metrics.ts';
 
@@ -56,6 +57,9 @@ export function createGauges(metrics: Metrics, state: LiveState, clock: Clock): 
       metrics.serverRole.set({ ...labels, role }, (facts?.role ?? 'unknown') === role ? 1 : 0);
     if (facts === null || facts.lagSeconds === null) metrics.serverLag.remove(labels);
     else metrics.serverLag.set(labels, facts.lagSeconds);
+    const missing = missingFromPrimary(server, view);
+    if (missing === null) metrics.serverMissingTransactions.remove(labels);
+    else metrics.serverMissingTransactions.set(labels, missing);
     metrics.backendPrimary.set(labels, view.primary === server.name ? 1 : 0);
   }
 
@@ -73,7 +77,11 @@ export function createGauges(metrics: Metrics, state: LiveState, clock: Clock): 
       if (before.primary !== after.primary) countVacancy(after, at);
     },
     refresh() {
+      metrics.serverReplicationFault.reset();
       for (const view of state.views()) {
+        for (const { server, code } of view.faults) {
+          metrics.serverReplicationFault.set({ backend: view.name, server, code }, 1);
+        }
         if (hasRoles(view.protocol)) {
           countVacancy(view, clock.now());
           metrics.backendSplitBrain.set({ backend: view.name }, view.splitBrain ? 1 : 0);

@@ -75,6 +75,16 @@ export function createMetrics(build: { version: string; node: string }) {
       'How far a replica is behind; absent when it is no replica or does not replicate.',
       ['backend', 'server'],
     ),
+    serverReplicationFault: gauge(
+      'server_replication_fault',
+      '1 while the replication of the server has this fault; absent otherwise.',
+      ['backend', 'server', 'code'],
+    ),
+    serverMissingTransactions: gauge(
+      'server_missing_transactions',
+      'How many transactions of the primary the server lacks, by the newest answers of both; absent where it is not known.',
+      ['backend', 'server'],
+    ),
     serverConnectionsActive: gauge('server_connections_active', 'Client sessions joined to the server now.', [
       'backend',
       'server',

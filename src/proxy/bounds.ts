@@ -35,6 +35,18 @@ export const LOGIN_MAX_MS = 100;
 /** After every candidate refused: the pause before one held client tries again on behalf of all. */
 export const RETRY_PAUSE_MS = 25;
 
+/**
+ * A connection attempt that hangs for this long casts doubt on its server: it goes on, but who comes meanwhile and has a
+ * choice goes elsewhere. Above any round trip, below the second after which the kernel sends a lost SYN again.
+ */
+export const SLOW_DIAL_MS = 250;
+
+/** What a server that has just come up gets of its weight at first; it grows from there over `slow_start`. */
+export const SLOW_START_FIRST_SHARE = 0.1;
+
+/** When an HTTP client that got no server may ask again: a failover is over by then as a rule. */
+export const RETRY_AFTER_SECONDS = 1;
+
 /** Answers to SSLRequest and GSSENCRequest that a refused client gets; libpq asks for each once. */
 export const ENCRYPTION_REFUSALS_MAX = 2;
 

@@ -25,11 +25,13 @@ import {
   type ProxyObserver,
   type RejectReason,
 } from './events.ts';
+import { protocolTraits } from './protocols.ts';
 import { cancelKey, type JoinedSession, type SessionRegistry } from './registry.ts';
 import { NOWHERE } from './roster.ts';
 import { mayServe, type RouteDecision } from './router.ts';
 import {
   type CloseMode,
+  type Opening,
   type Outcome,
   type SessionAction,
   type SessionEvent,
@@ -38,6 +40,7 @@ import {
   type Target,
 } from './session-model.ts';
 import { newSession, step } from './session.ts';
+import { type Suspects, type Suspect } from './suspects.ts';
 import { type FrontendTally } from './tallies.ts';
 
 /** What a connection needs of its frontend. */
@@ -52,6 +55,7 @@ export interface ConnectionHost {
   readonly registry: SessionRegistry;
   readonly observer: ProxyObserver;
   readonly tally: FrontendTally;
+  readonly suspects: Suspects;
   view(): BackendView;
   decide(client: Address, waited: boolean, at: MonotonicMs): RouteDecision;
   /** False when there is no room. */
@@ -59,7 +63,7 @@ export interface ConnectionHost {
   unhold(connection: Connection, outcome: HoldOutcome, waitedMs: number): void;
   /** A dial begins (true) or is over. */
   dialing(connection: Connection, active: boolean): void;
-  /** The server has let the client in, as far as that can be seen (not under TLS). */
+  /** The server has let the client in, as far as that can be seen (protocols.ts). */
   loggedIn(connection: Connection): void;
   refusal(reason: RejectReason): Uint8Array;
   cancelTargets(pid: number, key: Uint8Array): readonly Target[];
@@ -73,6 +77,7 @@ interface Attempt {
   readonly number: number;
   readonly server: string;
   readonly startedAt: MonotonicMs;
+  readonly suspect: Suspect;
   abort: (() => void) | null;
   /** Set when it is connected and not yet joined to the client. */
   socket: TcpSocket | null;
@@ -279,12 +284,14 @@ export class Connection implements SocketOwner, DialEvents, JoinedSession {
   }
 
   #dial(number: number, { name, address }: Target, timeoutMs: number, startedAt: MonotonicMs): void {
-    const { registry, frontend, backend, driver } = this.#host;
+    const { registry, frontend, backend, driver, suspects } = this.#host;
     invariant(this.#attempt === null, 'one dial at a time');
     registry.dialStarted(frontend, backend, name);
     this.#host.dialing(this, true);
-    const attempt: Attempt = { number, server: name, startedAt, abort: null, socket: null };
+    const suspect = suspects.of(backend, name);
+    const attempt: Attempt = { number, server: name, startedAt, suspect, abort: null, socket: null };
     this.#attempt = attempt;
+    suspect.dialed(attempt, startedAt);
     attempt.abort = driver.dial({ address, timeoutMs }, this);
   }
 
@@ -304,8 +311,11 @@ export class Connection implements SocketOwner, DialEvents, JoinedSession {
     const attempt = this.#endAttempt();
     invariant(attempt !== null, 'an aborted dial says nothing more');
     const { clock, observer, backend } = this.#host;
+    const at = clock.now();
+    // A lack of descriptors or ports is ours, and says nothing of the server.
+    if (error !== 'local') attempt.suspect.failed(at);
     observer.connectFailed(backend, attempt.server, error, detail);
-    this.handle({ kind: 'connect-failed', at: clock.now(), dial: attempt.number, error });
+    this.handle({ kind: 'connect-failed', at, dial: attempt.number, error });
   }
 
   #abortDial(): void {
@@ -321,6 +331,7 @@ export class Connection implements SocketOwner, DialEvents, JoinedSession {
     this.#attempt = null;
     const { frontend, backend, registry } = this.#host;
     registry.dialEnded(frontend, backend, attempt.server);
+    attempt.suspect.ended(attempt);
     this.#host.dialing(this, false);
     return attempt;
   }
@@ -330,10 +341,7 @@ export class Connection implements SocketOwner, DialEvents, JoinedSession {
     const server = this.#endAttempt()?.socket ?? null;
     invariant(server !== null, 'only a connected server is joined to a client');
     const view = this.#host.view();
-    invariant(
-      mayServe(rules, view, at, target.name),
-      'a client is joined only to a server that may serve it',
-    );
+    invariant(mayServe(rules, view, at, target), 'a client is joined only to a server that may serve it');
     if (rules.route === 'primary') {
       invariant(
         view.epoch === epoch && view.primary === target.name,
@@ -351,15 +359,26 @@ export class Connection implements SocketOwner, DialEvents, JoinedSession {
     registry.add(this);
     tally.sessions += 1;
     tally.bytesUp += this.#socket.bytesRead;
-    const tap = opening === null || opening === 'direct-tls' ? null : this.#keyTap(opening);
+    const { arrival } = protocolTraits[rules.protocol];
+    const tap = arrival === 'nothing' ? null : this.#tap(arrival, opening);
     server.attach(this, 'server');
     driver.splice({ client: this.#socket, server, first, tap, traffic: tally });
-    // Where no login can be seen, the next in the hold need not wait for one.
-    if (rules.protocol === 'tcp') this.#host.loggedIn(this);
+    if (arrival === 'nothing') this.#host.loggedIn(this);
+  }
+
+  /** Watches the server's first bytes for what shows that it took the client on, and lets the next in the hold go. */
+  #tap(arrival: 'key' | 'greeting', opening: Opening | null): Tap | null {
+    if (arrival === 'key') return opening === null || opening === 'direct-tls' ? null : this.#keyTap(opening);
+    // Nobody waits behind a client that didn't wait.
+    if (this.#waitedMs === 0) return null;
+    return () => {
+      this.#host.loggedIn(this);
+      return false;
+    };
   }
 
   /** Learns the session's cancel key as it passes by. */
-  #keyTap(opening: Parameters<typeof startBackendKey>[0]): Tap {
+  #keyTap(opening: Exclude<Opening, 'direct-tls'>): Tap {
     let state = startBackendKey(opening);
     return chunk => {
       state = observeBackendKey(state, chunk);

@@ -26,6 +26,7 @@ export const closeReasons = {
   demotion: 'the server is no longer the primary',
   promotion: 'the replica became the primary',
   'server-down': 'the server was marked down',
+  'server-left': 'the server is no longer a member of the backend',
   idle: 'no byte in either direction for idle_timeout',
   shutdown: 'Pointsman is shutting down',
   'worker-lost': 'the worker thread that carried it died',

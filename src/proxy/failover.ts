@@ -2,6 +2,7 @@
 // Said twice it does nothing more.
 // Called by proxy.ts for every published change, synchronously.
 
+import { isSameAddress } from '../core/address.ts';
 import { type BackendChange } from '../topology/model.ts';
 import { type CloseReason } from './events.ts';
 import { type SessionRegistry } from './registry.ts';
@@ -29,6 +30,12 @@ export function applyChange(
   const close = (server: string, reason: CloseReason, count: number): void => {
     if (count > 0) report(view.name, server, reason, count);
   };
+  for (const { name, address } of before.servers) {
+    const after = view.servers.find(server => server.name === name);
+    // A name may be given to another server later: sessions and dials are to an address.
+    if (after !== undefined && isSameAddress(after.address, address)) continue;
+    close(name, 'server-left', registry.closeAll(view.name, name, 'server-left'));
+  }
   for (const { name, health } of view.servers) {
     if (health.kind === 'down') close(name, 'server-down', registry.closeAll(view.name, name, 'server-down'));
     if (name === view.primary) {

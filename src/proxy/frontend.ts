@@ -18,7 +18,8 @@ import { HoldQueue } from './hold.ts';
 import { refusal } from './refusal.ts';
 import { type SessionRegistry } from './registry.ts';
 import { Roster } from './roster.ts';
-import { decide, hasServer, type RouteDecision, type RoutePolicy } from './router.ts';
+import { decide, hasServer, type Doubt, type RouteDecision, type RoutePolicy } from './router.ts';
+import { type Suspects } from './suspects.ts';
 import { type FrontendTally } from './tallies.ts';
 
 export interface FrontendDeps {
@@ -28,6 +29,8 @@ export interface FrontendDeps {
   readonly driver: Driver;
   readonly registry: SessionRegistry;
   readonly tally: FrontendTally;
+  /** Shared by all frontends: what one finds out serves the others. */
+  readonly suspects: Suspects;
   /** Held clients that may be under way at once. */
   readonly releaseBurst: number;
   readonly clock: Clock;
@@ -38,6 +41,7 @@ export interface FrontendDeps {
 export class Frontend implements ChangeListener {
   readonly #deps: FrontendDeps;
   readonly #policy: RoutePolicy;
+  readonly #isDoubted: Doubt;
   readonly #admit: ReturnType<typeof createAdmission>;
   readonly #host: ConnectionHost;
   readonly #hold: HoldQueue<Connection>;
@@ -67,6 +71,7 @@ export class Frontend implements ChangeListener {
     const { config, clock } = deps;
     this.#deps = deps;
     this.#policy = { route: config.route, balance: config.balance, maxLagMs: config.maxLagMs };
+    this.#isDoubted = (...server) => deps.suspects.isDoubted(...server);
     this.#admit = createAdmission(config);
     const { tally } = deps;
     this.#hold = new HoldQueue(() => config.holdMax - tally.heldByAll + tally.held, deps.releaseBurst);
@@ -146,7 +151,7 @@ export class Frontend implements ChangeListener {
   }
 
   #createHost(): ConnectionHost {
-    const { name, config, driver, clock, registry, observer, tally, view } = this.#deps;
+    const { name, config, driver, clock, registry, observer, tally, suspects, view } = this.#deps;
     const { backend, holdMs, connectTimeoutMs, idleTimeoutMs } = config;
     const { protocol } = view();
     return {
@@ -157,6 +162,7 @@ export class Frontend implements ChangeListener {
       tcp: config.tcp,
       driver,
       tally,
+      suspects,
       clock,
       registry,
       observer,
@@ -203,10 +209,11 @@ export class Frontend implements ChangeListener {
   #decide(client: Address, waited: boolean, at: MonotonicMs): RouteDecision {
     // While others wait their turn a newcomer goes behind them, also when there is a server already.
     if (!waited && this.#hold.size > 0) return { kind: 'hold' };
-    return decide(this.#policy, this.#deps.view(), at, () => this.#choice(client));
+    const view = this.#deps.view();
+    return decide(this.#policy, view, at, this.#isDoubted, () => this.#choice(client, view, at));
   }
 
-  #choice({ host: client }: Address): PickContext {
+  #choice({ host: client }: Address, { slowStartMs }: BackendView, now: MonotonicMs): PickContext {
     const { random, registry, config } = this.#deps;
     this.#turn += 1;
     return {
@@ -214,6 +221,8 @@ export class Frontend implements ChangeListener {
       load: server => registry.load(config.backend, server),
       draws: [random(), random()],
       client,
+      now,
+      slowStartMs,
     };
   }
 
@@ -250,8 +259,8 @@ export class Frontend implements ChangeListener {
   }
 
   #refusal(reason: RejectReason): Uint8Array {
-    const { name, config, clock } = this.#deps;
-    return refusal(reason, {
+    const { name, config, clock, view } = this.#deps;
+    return refusal(view().protocol, reason, {
       frontend: name,
       backend: config.backend,
       route: config.route,

@@ -12,6 +12,7 @@ import { type FrontendGauge, type ProxyObserver } from './events.ts';
 import { applyChange } from './failover.ts';
 import { Frontend } from './frontend.ts';
 import { SessionRegistry } from './registry.ts';
+import { Suspects } from './suspects.ts';
 import { createTallies, type Tallies } from './tallies.ts';
 
 /** What the proxy needs of the topology. */
@@ -47,6 +48,7 @@ export interface Proxy {
 export function createProxy(deps: ProxyDeps): Proxy {
   const { topology, driver, clock, random, observer, tallies = createTallies(), workers = 1 } = deps;
   const registry = new SessionRegistry(tallies);
+  const suspects = new Suspects();
   const frontends = Object.entries(deps.frontends).map(([name, config]) => {
     const frontend = new Frontend({
       name,
@@ -55,6 +57,7 @@ export function createProxy(deps: ProxyDeps): Proxy {
       driver,
       registry,
       tally: tallies.frontend(name),
+      suspects,
       releaseBurst: Math.ceil(RELEASE_BURST / workers),
       clock,
       random,

@@ -1,8 +1,13 @@
 // What a refused client is told, in its own protocol: the reason, for how long, and whether trying again helps.
-// Not the decision to refuse (session.ts, frontend.ts). Pure. Called by a driver when it closes with an answer.
+// Not the decision to refuse (session.ts, frontend.ts), nor when it can be told (protocols.ts). Pure.
+// Called by connection.ts when it closes with an answer.
 
-import { type Route } from '../config/schema.ts';
+import { type Protocol, type Route } from '../config/schema.ts';
+import { unavailable } from '../protocol/http/unavailable.ts';
+import { errPacket } from '../protocol/mysql/err-packet.ts';
 import { errorResponse } from '../protocol/postgres/startup.ts';
+import { errorLine } from '../protocol/redis/error-line.ts';
+import { RETRY_AFTER_SECONDS } from './bounds.ts';
 import { rejectReasons, type RejectReason } from './events.ts';
 
 export interface RefusalFacts {
@@ -15,16 +20,28 @@ export interface RefusalFacts {
   readonly vacantMs: number | null;
 }
 
-/**
- * A FATAL ErrorResponse. SQLSTATE (PostgreSQL documentation, appendix A): 57P03 cannot_connect_now and
- * 53300 too_many_connections are what client libraries and pools retry on; 57P01 is admin_shutdown.
- */
-export function refusal(reason: RejectReason, facts: RefusalFacts): Uint8Array {
+/** Empty where nothing can be said: the protocol isn't known. */
+export function refusal(protocol: Protocol, reason: RejectReason, facts: RefusalFacts): Uint8Array {
   const message = `pointsman: ${sentence(reason, facts)}`;
-  return errorResponse({ severity: 'FATAL', sqlstate: sqlstateOf(reason), message });
+  switch (protocol) {
+    case 'postgres':
+      return errorResponse({ severity: 'FATAL', sqlstate: postgresStateOf(reason), message });
+    case 'mysql':
+      return errPacket({ ...mysqlErrorOf(reason), message });
+    case 'redis':
+      return errorLine(redisCodeOf(reason, facts), message);
+    case 'http':
+      return unavailable({ retryAfterSeconds: RETRY_AFTER_SECONDS, error: reason, message });
+    case 'tcp':
+      return new Uint8Array(0);
+  }
 }
 
-function sqlstateOf(reason: RejectReason): string {
+/**
+ * SQLSTATE (PostgreSQL documentation, appendix A): 57P03 cannot_connect_now and 53300 too_many_connections are what
+ * client libraries and pools retry on; 57P01 is admin_shutdown.
+ */
+function postgresStateOf(reason: RejectReason): string {
   switch (reason) {
     case 'max-connections':
     case 'hold-full':
@@ -35,6 +52,25 @@ function sqlstateOf(reason: RejectReason): string {
     default:
       return '57P03';
   }
+}
+
+/**
+ * 1040 (ER_CON_COUNT_ERROR) for limits, and for want of a server too: it is the one refusal before the greeting that every
+ * client knows and that lists of errors to retry have. The errors that would say more can't be used: those of "can't
+ * connect" (2002, 2003) are the client's own, and MariaDB's library calls them a malformed packet when a server sends
+ * them. What really is the matter stands in the message. 1053 is ER_SERVER_SHUTDOWN. Class 08 is connection exception.
+ */
+function mysqlErrorOf(reason: RejectReason): { readonly errno: number; readonly sqlstate: string } {
+  return reason === 'shutdown' ? { errno: 1053, sqlstate: '08S01' } : { errno: 1040, sqlstate: '08004' };
+}
+
+/**
+ * LOADING and MASTERDOWN are Redis's own words for "there, but not now", and go-redis, redis-py and others retry on them.
+ * Its word for a limit is a whole sentence (ERR max number of clients reached) that is recognized only without another.
+ */
+function redisCodeOf(reason: RejectReason, { route }: RefusalFacts): string {
+  const lacking = reason === 'no-server' || reason === 'hold-timeout' || reason === 'connect-failed';
+  return lacking && route === 'replica' ? 'MASTERDOWN' : 'LOADING';
 }
 
 function sentence(reason: RejectReason, facts: RefusalFacts): string {

@@ -11,8 +11,10 @@ import {
   readable,
   serving,
 } from '../topology/eligibility.ts';
+import { isSameAddress } from '../core/address.ts';
 import { type BackendView, type ServerView } from '../topology/model.ts';
 import { pickers, type PickContext } from './balance/pickers.ts';
+import { type Target } from './session-model.ts';
 
 export type RouteDecision =
   /** Never empty, first choice first, each server once. */
@@ -29,27 +31,60 @@ export type Eligibility = Pick<RoutePolicy, 'route' | 'maxLagMs'>;
 
 const hold: RouteDecision = { kind: 'hold' };
 
+/** Whether clients could not connect to a server lately, for all that is known of it. */
+export type Doubt = (server: ServerView, view: BackendView, now: MonotonicMs) => boolean;
+
 /**
- * The order is the picker's, but a primary that stands in for replicas always comes after them.
+ * The order is the picker's, but a primary that stands in for replicas always comes after them, and whoever is doubted
+ * after everybody else: still there when nobody else is. A primary has no stand-in, so it is tried, doubted or not.
  * `context` is asked for only when there is something to choose.
  */
 export function decide(
   policy: RoutePolicy,
   view: BackendView,
   now: MonotonicMs,
+  isDoubted: Doubt,
   context: () => PickContext,
 ): RouteDecision {
   const preferred = preferredServers(policy, view, now);
-  const ordered = preferred.length < 2 ? preferred : pickers[policy.balance](preferred, context());
+  const trusted = trustedAmong(preferred, view, now, isDoubted);
+  // Chosen among those alone: else the neighbour of a doubted one would get its share as well.
+  const ordered = trusted.length < 2 ? trusted : pickers[policy.balance](trusted, context());
   const fallback = policy.route === 'replica-or-primary' ? acceptsWrites(view, now) : null;
-  const servers = fallback === null ? ordered : [...ordered, fallback];
+  if (trusted === preferred) return candidates(fallback === null ? ordered : [...ordered, fallback]);
+  const doubted = preferred.filter(server => isDoubted(server, view, now));
+  if (fallback === null) return candidates([...ordered, ...doubted]);
+  const helps = !isDoubted(fallback, view, now);
+  return candidates(helps ? [...ordered, fallback, ...doubted] : [...ordered, ...doubted, fallback]);
+}
+
+function candidates(servers: readonly ServerView[]): RouteDecision {
   return servers.length === 0 ? hold : { kind: 'candidates', servers };
 }
 
-/** Whether a new client may be joined to this server now (safety rule 1). */
-export function mayServe(policy: Eligibility, view: BackendView, now: MonotonicMs, name: string): boolean {
+/** As a rule all are: then the list itself is the answer. */
+function trustedAmong(
+  servers: readonly ServerView[],
+  view: BackendView,
+  now: MonotonicMs,
+  isDoubted: Doubt,
+): readonly ServerView[] {
+  for (const server of servers) {
+    if (isDoubted(server, view, now)) return servers.filter(other => !isDoubted(other, view, now));
+  }
+  return servers;
+}
+
+/** Whether a new client may be joined to this server now (safety rule 1): the one of that name and address. */
+export function mayServe(
+  policy: Eligibility,
+  view: BackendView,
+  now: MonotonicMs,
+  { name, address }: Target,
+): boolean {
   const server = view.servers.find(candidate => candidate.name === name);
-  return server !== undefined && isEligible(server, policy, view, now);
+  if (server === undefined || !isSameAddress(server.address, address)) return false;
+  return isEligible(server, policy, view, now);
 }
 
 /** Whether a client that came now would be given any server. */

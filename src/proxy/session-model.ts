@@ -10,14 +10,14 @@ import { type Eligibility, type RouteDecision } from './router.ts';
 
 /** What a frontend's configuration means for one client. */
 export interface SessionRules extends Eligibility {
-  /** `postgres`: the client's first packet is read before it is routed. `tcp`: nothing is known of its bytes. */
+  /** Decides what is read of the client, and what it can be told (protocols.ts). */
   readonly protocol: BackendView['protocol'];
   readonly holdMs: number;
   readonly connectTimeoutMs: number;
 }
 
 /** How a client opened the connection; the name of its first packet. */
-type Opening = 'startup' | 'ssl-request' | 'gssenc-request' | 'direct-tls';
+export type Opening = 'startup' | 'ssl-request' | 'gssenc-request' | 'direct-tls';
 
 /** What is known of a client until it has a server. */
 export interface Waiting {

@@ -7,6 +7,7 @@ import { FIRST_BYTES_TIMEOUT_MS, HELD_CLIENT_MAX_BYTES } from '../core/limits.ts
 import { decodeFirstPacket, REFUSE_ENCRYPTION } from '../protocol/postgres/startup.ts';
 import { CANCEL_TIMEOUT_MS, ENCRYPTION_REFUSALS_MAX } from './bounds.ts';
 import { type HoldOutcome, type RejectReason } from './events.ts';
+import { protocolTraits } from './protocols.ts';
 import {
   type CloseMode,
   type Outcome,
@@ -29,6 +30,8 @@ export type Of<K extends SessionEvent['kind']> = Extract<SessionEvent, { kind: K
 // What is the same for every client exists once: thousands come and go in a second.
 export const nothing: readonly SessionAction[] = [];
 const closed: SessionState = { kind: 'closed' };
+/** ContentType of the record that a TLS client begins with (RFC 8446, section 5.1). */
+const TLS_HANDSHAKE = 0x16;
 export const noDeadline: SessionAction = { kind: 'deadline', at: null };
 
 export function route(waiting: Waiting, before: readonly SessionAction[]): Step {
@@ -81,10 +84,7 @@ export function leave(
   return close(event.kind === 'client-reset' ? 'reset' : 'end', { kind: 'left' }, actions);
 }
 
-/**
- * Turns a client away: at once if it has said enough for an answer, else after reading on for a bounded time.
- * Where the protocol isn't known no answer would be understood: a plain close.
- */
+/** Turns a client away: at once if an answer would be understood by now, or never will be, else after reading on for a bounded time. */
 export function refuse(
   waiting: Waiting,
   reason: RejectReason,
@@ -92,24 +92,35 @@ export function refuse(
   rules: SessionRules,
   before: readonly SessionAction[] = nothing,
 ): Step {
-  const outcome: HoldOutcome = reason === 'shutdown' ? 'closed' : 'expired';
-  if (rules.protocol === 'tcp') {
-    const waited = endWait(waiting, outcome, at);
-    return close('reset', { kind: 'rejected', reason }, [...before, ...waited]);
-  }
-  const actions: readonly SessionAction[] = [
-    ...before,
-    ...endWait(waiting, outcome, at),
-    { kind: 'deadline', at: at + FIRST_BYTES_TIMEOUT_MS },
-  ];
-  return answer({ kind: 'refusing', bytes: waiting.bytes, reason, answered: 0 }, at, actions);
+  const ended = endWait(waiting, reason === 'shutdown' ? 'closed' : 'expired', at);
+  const actions = [...before, ...ended];
+  const { refusal } = protocolTraits[rules.protocol];
+  if (refusal === 'never') return close('reset', { kind: 'rejected', reason }, actions);
+  if (refusal === 'at-once') return close('answer', { kind: 'rejected', reason }, actions);
+  const refusing: In<'refusing'> = { kind: 'refusing', bytes: waiting.bytes, reason, answered: 0 };
+  return answer(refusing, at, rules, [...actions, { kind: 'deadline', at: at + FIRST_BYTES_TIMEOUT_MS }]);
+}
+
+/** Answers a refused client if it has sent enough to understand it. */
+export function answer(
+  state: In<'refusing'>,
+  at: MonotonicMs,
+  rules: SessionRules,
+  before: readonly SessionAction[],
+): Step {
+  if (protocolTraits[rules.protocol].refusal === 'after-startup') return answerStartup(state, at, before);
+  const [first] = state.bytes;
+  if (first === undefined) return { state, actions: before };
+  // A plain answer would be gibberish to a client that speaks TLS.
+  const mode = first === TLS_HANDSHAKE ? 'end' : 'answer';
+  return close(mode, { kind: 'rejected', reason: state.reason }, before);
 }
 
 /**
  * Reads what a refused client sent: an ErrorResponse is only understood after its StartupMessage, and that only comes
  * after an answer to SSLRequest. A CancelRequest is honoured still: it needs no room, and may be what makes some.
  */
-export function answer(state: In<'refusing'>, at: MonotonicMs, before: readonly SessionAction[]): Step {
+function answerStartup(state: In<'refusing'>, at: MonotonicMs, before: readonly SessionAction[]): Step {
   const { reason, answered } = state;
   const rejected: Outcome = { kind: 'rejected', reason };
   const packet = decodeFirstPacket(state.bytes);
@@ -127,7 +138,7 @@ export function answer(state: In<'refusing'>, at: MonotonicMs, before: readonly 
     case 'ssl-request':
     case 'gssenc-request':
       if (answered === ENCRYPTION_REFUSALS_MAX) return close('reset', rejected, before);
-      return answer({ ...state, bytes: rest, answered: answered + 1 }, at, [
+      return answerStartup({ ...state, bytes: rest, answered: answered + 1 }, at, [
         ...before,
         { kind: 'answer', bytes: REFUSE_ENCRYPTION },
       ]);

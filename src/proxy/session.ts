@@ -6,6 +6,7 @@ import { type MonotonicMs } from '../core/clock.ts';
 import { FIRST_BYTES_TIMEOUT_MS } from '../core/limits.ts';
 import { decodeFirstPacket } from '../protocol/postgres/startup.ts';
 import { type CloseReason } from './events.ts';
+import { protocolTraits } from './protocols.ts';
 import { mayServe } from './router.ts';
 import {
   type CloseMode,
@@ -81,7 +82,7 @@ export function step(state: SessionState, event: SessionEvent, rules: SessionRul
     case 'relaying':
       return inRelaying(state, event);
     case 'refusing':
-      return inRefusing(state, event);
+      return inRefusing(state, event, rules);
     case 'cancelling':
       return inCancelling(state, event);
     case 'closed':
@@ -91,12 +92,10 @@ export function step(state: SessionState, event: SessionEvent, rules: SessionRul
 }
 
 function onAccepted({ at, refuse: reason }: Of<'accepted'>, rules: SessionRules): Step {
-  if (rules.protocol === 'tcp') {
-    return reason === null ? newcomer : refuse(unheard, reason, at, rules);
-  }
+  if (reason !== null) return refuse(unheard, reason, at, rules);
+  if (protocolTraits[rules.protocol].reads === 'nothing') return newcomer;
   const deadline: SessionAction = { kind: 'deadline', at: at + FIRST_BYTES_TIMEOUT_MS };
-  if (reason === null) return { state: { kind: 'greeting', waiting: unheard }, actions: [deadline] };
-  return { state: { kind: 'refusing', bytes: unheard.bytes, reason, answered: 0 }, actions: [deadline] };
+  return { state: { kind: 'greeting', waiting: unheard }, actions: [deadline] };
 }
 
 function inGreeting(state: In<'greeting'>, event: SessionEvent, rules: SessionRules): Step {
@@ -191,7 +190,8 @@ function isStillGood(
   rules: SessionRules,
 ): boolean {
   if (rules.route === 'primary' && view.epoch !== epoch) return false;
-  return mayServe(rules, view, at, candidates[index]?.name ?? '');
+  const target = candidates[index];
+  return target !== undefined && mayServe(rules, view, at, target);
 }
 
 function onConnected(state: In<'dialing'>, event: Of<'connected'>, rules: SessionRules): Step {
@@ -247,13 +247,14 @@ function inRelaying(state: In<'relaying'>, event: SessionEvent): Step {
   }
 }
 
-function inRefusing(state: In<'refusing'>, event: SessionEvent): Step {
+function inRefusing(state: In<'refusing'>, event: SessionEvent, rules: SessionRules): Step {
   switch (event.kind) {
     case 'received': {
       const bytes = concat(state.bytes, event.bytes);
-      return answer({ ...state, bytes }, event.at, []);
+      return answer({ ...state, bytes }, event.at, rules, nothing);
     }
     case 'deadline':
+      return close(deadlineMode(rules), { kind: 'rejected', reason: state.reason });
     case 'client-reset':
       return close('reset', { kind: 'rejected', reason: state.reason });
     case 'client-ended':
@@ -266,6 +267,11 @@ function inRefusing(state: In<'refusing'>, event: SessionEvent): Step {
     default:
       return illegal(state, event);
   }
+}
+
+/** A connection that is merely open is no fault of a client that need not speak yet: it ends as servers end an idle one. */
+function deadlineMode({ protocol }: SessionRules): CloseMode {
+  return protocolTraits[protocol].refusal === 'after-first-bytes' ? 'end' : 'reset';
 }
 
 function inCancelling(state: In<'cancelling'>, event: SessionEvent): Step {

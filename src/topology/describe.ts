@@ -1,14 +1,25 @@
 // What changed between two views, as sentences: one per change, none for a repeated check. Pure.
 // The log and the incident timeline tell the same story because both take it from here.
 
-import { factsOf, hasPassed, type ProbeResult } from '../health/result.ts';
-import { type BackendChange, type ServerView } from './model.ts';
+import { formatAddress } from '../core/address.ts';
+import { factsOf, type ProbeResult } from '../health/result.ts';
+import { type BackendChange, type BackendView, type Fault, type ServerView } from './model.ts';
 
 export function describeChange({ before, after }: BackendChange): readonly string[] {
-  const sentences = after.servers.flatMap((server, index) => {
-    const previous = before.servers[index];
-    return previous === undefined || previous === server ? [] : describeServer(previous, server);
-  });
+  const sentences = [
+    ...before.servers
+      .filter(server => !isMember(server, after))
+      .map(({ name }) => `${name} is no member any more`),
+    ...after.servers.flatMap((server, index) => {
+      // As a rule the members stay, each in its place.
+      const previous = before.servers[index];
+      if (previous === server) return [];
+      return describeServer(
+        before.servers.find(({ name }) => name === server.name),
+        server,
+      );
+    }),
+  ];
   if (!before.splitBrain && after.splitBrain) {
     sentences.push(`split brain: several servers claim to be writable; ${after.reasons.join('; ')}`);
   }
@@ -23,10 +34,30 @@ export function describeChange({ before, after }: BackendChange): readonly strin
   } else if (after.primary === null && before.reasons.join() !== after.reasons.join()) {
     sentences.push(`${after.name} is still without a primary: ${after.reasons.join('; ')}`);
   }
-  return sentences;
+  return [...sentences, ...describeFaults(before.faults, after.faults)];
 }
 
-function describeServer(before: ServerView, after: ServerView): string[] {
+/** Those that appeared, changed or are over. How many transactions are missing changes at every check and is no news. */
+function describeFaults(before: readonly Fault[], after: readonly Fault[]): readonly string[] {
+  const earlier = new Map(before.map(fault => [keyOf(fault), withoutNumbers(fault.what)]));
+  const news = after.filter(fault => earlier.get(keyOf(fault)) !== withoutNumbers(fault.what));
+  const still = new Set(after.map(keyOf));
+  const over = before.filter(fault => !still.has(keyOf(fault)));
+  return [
+    ...news.map(({ server, code, what }) => `${server}: ${code}: ${what}`),
+    ...over.map(({ server, code }) => `${server}: ${code} is over`),
+  ];
+}
+
+const keyOf = ({ server, code }: Fault): string => `${server} ${code}`;
+const withoutNumbers = (text: string): string =>
+  text.replace(/\d[\d.,:*-]*/g, '#').replace(/\btransactions\b/g, 'transaction');
+
+const isMember = ({ name }: ServerView, { servers }: BackendView): boolean =>
+  servers.some(server => server.name === name);
+
+function describeServer(before: ServerView | undefined, after: ServerView): string[] {
+  if (before === undefined) return [`${after.name} is a new member: ${formatAddress(after.address)}`];
   const sentences: string[] = [];
   const told = tell(after.result);
   if (tell(before.result) !== told) sentences.push(`${after.name}: ${told}${because(after.result)}`);
@@ -42,10 +73,14 @@ function tell(result: ProbeResult | null): string {
   if (result === null) return 'not asked yet';
   if (facts === null) return result.code;
   if (result.code === 'L4OK') return 'accepts connections';
+  if (facts.role === 'unknown') return 'answers';
   const timeline = facts.timeline === null ? '' : `, timeline ${facts.timeline}`;
   return `${facts.role}${facts.writable ? ', writable' : ', not writable'}${timeline}`;
 }
 
+/** The words of the server where the code alone says too little. */
 function because(result: ProbeResult | null): string {
-  return result === null || hasPassed(result) ? '' : ` (${result.detail})`;
+  const saysRole =
+    result === null || result.code === 'L4OK' || (factsOf(result)?.role ?? 'unknown') !== 'unknown';
+  return saysRole ? '' : ` (${result.detail})`;
 }

@@ -5,7 +5,7 @@
 
 import { type MonotonicMs } from '../core/clock.ts';
 import { factsOf } from '../health/result.ts';
-import { isFresh, type BackendView, type ServerView } from './model.ts';
+import { hasRoles, isFresh, type BackendView, type ServerView } from './model.ts';
 
 /**
  * Whether this is the primary, its newest result says "writable" and is not older than `freshnessMs`.
@@ -19,12 +19,14 @@ export function isWritable(server: ServerView, view: BackendView, now: Monotonic
 
 /**
  * Whether it is up, its newest result is a fresh answer, and it isn't a server that says it is a primary and was not
- * elected (an old one that returned, split brain): that one serves nobody, not even readers.
+ * elected (an old one that returned, split brain): that one serves nobody, not even readers. Nor does one that answers and
+ * has no role where there are roles (a cluster's member that isn't ready, a server whose orchestrator contradicts it).
  */
 export function isServing(server: ServerView, view: BackendView, now: MonotonicMs): boolean {
   if (!isAnswering(server, view, now)) return false;
-  const facts = factsOf(server.result);
-  return facts !== null && (facts.role !== 'primary' || server.name === view.primary);
+  const role = factsOf(server.result)?.role;
+  if (role === 'primary') return server.name === view.primary;
+  return role === 'replica' || (role === 'unknown' && !hasRoles(view.protocol));
 }
 
 /** Whether it is a replica to read from. With `maxLagMs`, only one that replicates and is known to be no further behind. */

@@ -15,6 +15,31 @@ export interface ServerView {
   readonly result: ProbeResult | null;
   /** The newest result that carried facts: what the server last said of itself, for people and for evidence. */
   readonly lastAnswer: PassedResult | null;
+  /** Since when it has been up without a break, `-Infinity` if it was when it was first asked; `null` while it isn't. */
+  readonly upSince: MonotonicMs | null;
+  /** Against the weights of the others, where there is a choice. */
+  readonly weight: number;
+}
+
+/** Something wrong between servers that are up and take clients: broken replication, histories that went apart. */
+export interface Fault {
+  readonly server: string;
+  /** Stable, for alert rules: `sql-stopped`, `gtid-order`, `diverged` … */
+  readonly code: string;
+  /** One sentence for people. */
+  readonly what: string;
+  /** Statements that mend it, in order, each with the server to run it on; empty where only a person can decide. */
+  readonly mend: readonly { readonly server: string; readonly statement: string }[];
+}
+
+/** What an orchestrator, such as a quorum of Sentinels, says the primary is. */
+export interface Opinion {
+  /** Who says so, as the subject of a sentence: `2 of 3 Sentinels`. */
+  readonly source: string;
+  readonly primary: Address;
+  /** The process that all of them have seen there, when none doubts it; `null` otherwise. A restart makes it another. */
+  readonly process: string | null;
+  readonly at: MonotonicMs;
 }
 
 export interface BackendView {
@@ -27,10 +52,13 @@ export interface BackendView {
   readonly epoch: number;
   /** Several servers claim to be writable. */
   readonly splitBrain: boolean;
+  readonly faults: readonly Fault[];
   /** Why the primary is what it is, in sentences for people. */
   readonly reasons: readonly string[];
   /** A result older than this proves nothing (safety rule 1). */
   readonly freshnessMs: number;
+  /** A server that came up takes this long to grow to its share; 0: at once. */
+  readonly slowStartMs: number;
 }
 
 /**
@@ -38,7 +66,7 @@ export interface BackendView {
  * is wrong with that.
  */
 export function hasRoles(protocol: Protocol): boolean {
-  return protocol !== 'tcp';
+  return protocol !== 'tcp' && protocol !== 'http';
 }
 
 /** What changed, with the view after it; published in the order of happening. */

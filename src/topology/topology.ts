@@ -2,34 +2,44 @@
 // Decides nothing itself (elect.ts does) and knows no socket. Fed by the monitors; read by proxy, metrics, incidents, API.
 
 import { type Address } from '../core/address.ts';
-import { type Clock } from '../core/clock.ts';
+import { type Clock, type MonotonicMs } from '../core/clock.ts';
 import { invariant } from '../core/errors.ts';
 import { Topic } from '../core/topic.ts';
 import { hasPassed, type ProbeResult } from '../health/result.ts';
 import { initialHealth, type HealthState } from '../health/state.ts';
-import { elect, type Election, type Lineage, type MultipleWritersPolicy } from './elect.ts';
-import { type BackendChange, type BackendView, type ServerView } from './model.ts';
+import { electorFor, type Elector, type ElectionRules, type Verdict } from './elector.ts';
+import { type BackendChange, type BackendView, type Opinion, type ServerView } from './model.ts';
 
-export type BackendSpec = {
+export type BackendSpec = ElectionRules & {
   readonly name: string;
-  readonly servers: readonly { readonly name: string; readonly address: Address }[];
+  readonly servers: readonly ServerSpec[];
   readonly freshnessMs: number;
-} & (
-  | { readonly protocol: 'postgres'; readonly multipleWriters: MultipleWritersPolicy }
-  | { readonly protocol: 'tcp' }
-);
+  readonly slowStartMs: number;
+  /** Where members come and go: the names that they may have. Left out: the members are `servers`, for good. */
+  readonly slots?: readonly string[];
+  /** An orchestrator is asked: nobody is elected before its first word. */
+  readonly orchestrated?: boolean;
+};
+
+export interface ServerSpec {
+  readonly name: string;
+  readonly address: Address;
+  readonly weight: number;
+}
 
 interface BackendState {
   readonly spec: BackendSpec;
+  readonly elector: Elector;
   view: BackendView;
-  lineage: Lineage | null;
+  /** `null`: there is no orchestrator, or it is silent. */
+  opinion: Opinion | null | 'awaited';
 }
 
-const NO_ROLES = 'servers that speak plain TCP have no roles: none of them is the primary';
-const noElection: Election = { primary: null, splitBrain: false, lineage: null, reasons: [NO_ROLES] };
-
 export class Topology {
-  /** Published after every probe result, with the views before and after; subscribers run in order, synchronously. */
+  /**
+   * Published after every probe result and every change of members or of the orchestrator's opinion, with the views before
+   * and after; subscribers run in order, synchronously.
+   */
   readonly changes = new Topic<BackendChange>();
   readonly #clock: Clock;
   readonly #backends: ReadonlyMap<string, BackendState>;
@@ -37,7 +47,11 @@ export class Topology {
   constructor(specs: readonly BackendSpec[], clock: Clock) {
     this.#clock = clock;
     this.#backends = new Map(
-      specs.map(spec => [spec.name, { spec, view: initialView(spec), lineage: null }]),
+      specs.map(spec => {
+        const elector = electorFor(spec);
+        const opinion = spec.orchestrated === true ? 'awaited' : null;
+        return [spec.name, { spec, elector, view: initialView(spec, elector), opinion }];
+      }),
     );
   }
 
@@ -49,37 +63,63 @@ export class Topology {
     return [...this.#backends.values()].map(state => state.view);
   }
 
+  /** Every name that a member of the backend may ever have. */
+  names(backend: string): readonly string[] {
+    const { spec } = this.#state(backend);
+    return spec.slots ?? spec.servers.map(({ name }) => name);
+  }
+
   /** Takes in one probe result, elects, and publishes the change. */
   report(backend: string, server: string, health: HealthState, result: ProbeResult): void {
     const state = this.#state(backend);
-    const before = state.view;
     const at = this.#clock.now();
-    const servers = before.servers.map(view =>
-      view.name === server ? observed(view, health, result) : view,
+    const servers = state.view.servers.map(view =>
+      view.name === server ? observed(view, health, result, at) : view,
     );
-    const { spec, lineage } = state;
-    const election =
-      spec.protocol === 'tcp'
-        ? noElection
-        : elect({
-            servers,
-            current: before.primary,
-            lineage,
-            policy: spec.multipleWriters,
-            now: at,
-            freshnessMs: spec.freshnessMs,
-          });
+    this.#renew(state, servers, at);
+  }
+
+  /** What the orchestrator says from now on; `null`: it is silent. Elects, and publishes the change. */
+  reportOpinion(backend: string, opinion: Opinion | null): void {
+    const state = this.#state(backend);
+    state.opinion = opinion;
+    this.#renew(state, state.view.servers, this.#clock.now());
+  }
+
+  /**
+   * The members from now on, in order. One that keeps name and address keeps all that is known of it. A name that goes over to
+   * another address is without a server for one change between: its sessions end with that.
+   */
+  setMembers(backend: string, members: readonly ServerSpec[]): void {
+    const state = this.#state(backend);
+    const known = new Map(state.view.servers.map(view => [view.name, view]));
+    const staying = members.filter(member => isSame(known.get(member.name), member));
+    if (staying.length === members.length && members.length === known.size) return;
+    const at = this.#clock.now();
+    const viewOf = (member: ServerSpec): ServerView => {
+      const view = known.get(member.name);
+      return view !== undefined && isSame(view, member) ? view : newcomer(member);
+    };
+    if (members.some(({ name }) => known.has(name) && !staying.some(member => member.name === name))) {
+      this.#renew(state, staying.map(viewOf), at);
+    }
+    this.#renew(state, members.map(viewOf), at);
+  }
+
+  #renew(state: BackendState, servers: readonly ServerView[], at: MonotonicMs): void {
+    const before = state.view;
+    const election = electAmong(state, servers, at);
     invariant(
       election.primary === null || servers.some(view => view.name === election.primary),
       'the primary is a member of its backend',
     );
-    state.lineage = election.lineage;
     state.view = Object.freeze({
       ...before,
-      servers: Object.freeze(servers),
+      servers: Object.freeze([...servers]),
       primary: election.primary,
       epoch: election.primary === before.primary ? before.epoch : before.epoch + 1,
       splitBrain: election.splitBrain,
+      faults: Object.freeze([...election.faults]),
       reasons: Object.freeze([...election.reasons]),
     });
     this.changes.publish({ before, after: state.view, at });
@@ -92,10 +132,32 @@ export class Topology {
   }
 }
 
-function initialView(spec: BackendSpec): BackendView {
-  const servers = spec.servers.map(({ name, address }): ServerView =>
-    Object.freeze({ name, address, health: initialHealth, result: null, lastAnswer: null }),
-  );
+function electAmong({ spec, elector, view, opinion }: BackendState, servers: readonly ServerView[], at: MonotonicMs): Verdict {
+  if (opinion === 'awaited') {
+    return { primary: null, splitBrain: false, faults: [], reasons: ['waiting for the first word of the Sentinels'] };
+  }
+  const current = servers.some(({ name }) => name === view.primary) ? view.primary : null;
+  return elector.elect({ servers, current, opinion, now: at, freshnessMs: spec.freshnessMs });
+}
+
+function isSame(view: ServerView | undefined, { address }: ServerSpec): boolean {
+  return view?.address.host === address.host && view.address.port === address.port;
+}
+
+function newcomer({ name, address, weight }: ServerSpec): ServerView {
+  return Object.freeze({
+    name,
+    address,
+    health: initialHealth,
+    result: null,
+    lastAnswer: null,
+    upSince: null,
+    weight,
+  });
+}
+
+function initialView(spec: BackendSpec, elector: Elector): BackendView {
+  const servers = spec.servers.map(newcomer);
   return Object.freeze({
     name: spec.name,
     protocol: spec.protocol,
@@ -103,16 +165,24 @@ function initialView(spec: BackendSpec): BackendView {
     primary: null,
     epoch: 0,
     splitBrain: false,
-    reasons: Object.freeze([spec.protocol === 'tcp' ? NO_ROLES : 'no server has been asked yet']),
+    faults: Object.freeze([]),
+    reasons: Object.freeze([elector.firstWord]),
     freshnessMs: spec.freshnessMs,
+    slowStartMs: spec.slowStartMs,
   });
 }
 
-function observed(view: ServerView, health: HealthState, result: ProbeResult): ServerView {
+function observed(view: ServerView, health: HealthState, result: ProbeResult, at: MonotonicMs): ServerView {
   return Object.freeze({
     ...view,
     health,
     result,
     lastAnswer: hasPassed(result) ? result : view.lastAnswer,
+    upSince: health.kind === 'up' ? (view.upSince ?? cameUp(view.health, at)) : null,
   });
+}
+
+/** One that never failed since it was first asked has been up for longer than anybody here knows. */
+function cameUp(before: HealthState, at: MonotonicMs): MonotonicMs {
+  return before.kind === 'unknown' && before.fails === 0 ? -Infinity : at;
 }

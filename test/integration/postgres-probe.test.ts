@@ -16,7 +16,7 @@ import { until } from '../support/wait.ts';
 
 const SHORT_MS = 500;
 const PROBE_ROLE = "create role probe login password 'probe-secret'";
-const as = (user: string, password: string | null = null): Partial<CheckConfig> => ({ user, password });
+const as = (user: string, password: string | null = null): Partial<CheckConfig<'postgres'>> => ({ user, password });
 
 for (const [label, find] of [
   ['PostgreSQL 15 (Debian)', (): PostgresBinaries => debianBinaries(15)],
@@ -53,10 +53,10 @@ for (const [label, find] of [
       const { caFile, otherCaFile, certificate, key } = makeCertificates(t);
       const node = await startedNode(t, { binaries });
       const tls = (
-        mode: CheckConfig['tls']['mode'],
+        mode: CheckConfig<'postgres'>['tls']['mode'],
         ca: string | null = null,
         serverName: string | null = null,
-      ): Partial<CheckConfig> => ({ tls: { mode, caFile: ca, serverName } });
+      ): Partial<CheckConfig<'postgres'>> => ({ tls: { mode, caFile: ca, serverName } });
       assert.equal((await probeOnce(t, node, tls('prefer'))).code, 'L7OK', 'prefer takes plain text');
       assert.equal((await probeOnce(t, node, tls('require'))).code, 'L6RSP', 'require does not');
 

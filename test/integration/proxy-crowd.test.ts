@@ -18,7 +18,7 @@ const WAVE = 100;
 const DESCRIPTORS = 2 * CROWD + 300;
 
 onEngines(`crowd: ${CROWD} sessions at once, each with its own bytes`, async (t, engine) => {
-  const server = await new ScriptServer().listen();
+  const server = await new ScriptServer().listen(0, '127.0.0.1');
   t.after(() => server.refuse());
   server.onPeer = ({ socket }) => socket.pipe(socket);
   const child = await startProxyChild(t, {

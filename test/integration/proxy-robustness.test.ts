@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { connect, type Socket } from 'node:net';
+import { type Address } from '../../src/core/address.ts';
 import { seededRandom, type Random } from '../../src/core/random.ts';
 import { connectPeer, ScriptServer, until, untilSteady } from '../support/tcp-peers.ts';
 import { cancelPacket, directTls, gssRequest, sslRequest, startupPacket } from '../support/tcp-packets.ts';
@@ -26,9 +27,9 @@ function stream(random: Random): Buffer {
 }
 
 /** Sends in one or two pieces, then ends or resets, at once or after a while; resolves when the connection is gone. */
-function attack(port: number, bytes: Buffer, random: Random): Promise<void> {
+function attack({ host, port }: Address, bytes: Buffer, random: Random): Promise<void> {
   return new Promise(resolve => {
-    const socket: Socket = connect({ port, host: '127.0.0.1' }, () => {
+    const socket: Socket = connect({ port, host }, () => {
       const cut = Math.floor(random() * bytes.length);
       socket.write(bytes.subarray(0, cut));
       const finish = (): void => {
@@ -53,7 +54,7 @@ onEngines(
       server.onPeer = peer => peer.socket.on('data', () => peer.socket.end('bye'));
     }
     stage.topology.set({ pg1: pass(), pg2: passReplica() }, 'pg1');
-    const { port } = stage.at();
+    const address = stage.at();
     const random = seededRandom(20_260_101);
     let left = streams;
     const worker = async (): Promise<void> => {
@@ -62,7 +63,7 @@ onEngines(
         // The primary comes and goes meanwhile, so that every state of a client meets the garbage.
         if (left % 500 === 250) stage.topology.set({ pg1: fail(), pg2: passReplica() }, null);
         if (left % 500 === 0) stage.topology.set({ pg1: pass(), pg2: passReplica() }, 'pg1');
-        await attack(port, stream(random), random);
+        await attack(address, stream(random), random);
       }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, worker));
@@ -95,7 +96,7 @@ onEngines(
 onEngines(
   'listener: without file descriptors newcomers are turned away and sessions go on',
   async (t, engine) => {
-    const server = await new ScriptServer().listen();
+    const server = await new ScriptServer().listen(0, '127.0.0.1');
     t.after(() => server.refuse());
     server.onPeer = ({ socket }) => {
       socket.on('error', () => socket.destroy());

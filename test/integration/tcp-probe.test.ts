@@ -7,15 +7,17 @@ import { connect } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { type Address } from '../../src/core/address.ts';
 import { systemClock } from '../../src/core/clock.ts';
+import { nothingTold } from '../../src/health/result.ts';
 import { type ProbeAnswer, type Prober } from '../../src/health/prober.ts';
-import { createTcpProber, isSelfConnected } from '../../src/health/probers/tcp/prober.ts';
+import { isSelfConnected } from '../../src/health/probers/self-connection.ts';
+import { createTcpProber } from '../../src/health/probers/tcp/prober.ts';
 import { fullQueue } from '../support/full-queue.ts';
 import { scriptedPeer } from '../support/scripted-peer.ts';
 import { ScriptServer } from '../support/tcp-peers.ts';
 import { until } from '../support/wait.ts';
 
 function proberFor(t: TestContext, address: Address, timeoutMs = 5000): Prober {
-  const prober = createTcpProber({ address, check: { timeoutMs }, clock: systemClock })(() =>
+  const prober = createTcpProber({ address, check: { timeoutMs, send: null, expect: null }, clock: systemClock })(() =>
     assert.fail('a prober without a session loses none'),
   );
   t.after(() => prober.close());
@@ -23,7 +25,8 @@ function proberFor(t: TestContext, address: Address, timeoutMs = 5000): Prober {
 }
 
 async function listening(t: TestContext): Promise<ScriptServer> {
-  const server = await new ScriptServer().listen();
+  // Also asked by the name localhost.
+  const server = await new ScriptServer().listen(0, '127.0.0.1');
   t.after(() => server.refuse());
   return server;
 }
@@ -31,17 +34,7 @@ async function listening(t: TestContext): Promise<ScriptServer> {
 const accepts: ProbeAnswer = {
   code: 'L4OK',
   detail: 'accepts connections',
-  facts: {
-    role: 'unknown',
-    writable: false,
-    version: null,
-    systemId: null,
-    timeline: null,
-    position: null,
-    lagSeconds: null,
-    replicating: null,
-    upstream: null,
-  },
+  facts: nothingTold,
 };
 
 test('tcp probe: a server that accepts passes, and nothing is claimed of its role', async t => {
@@ -93,7 +86,7 @@ test('tcp probe: a port where nobody listens is L4CON, and passes again when som
   const refused = await prober.probe();
   assert.equal(refused.code, 'L4CON');
   assert.match(refused.detail, /ECONNREFUSED/);
-  const again = await new ScriptServer().listen(address.port);
+  const again = await new ScriptServer().listen(address.port, address.host);
   t.after(() => again.refuse());
   assert.equal((await prober.probe()).code, 'L4OK');
 });

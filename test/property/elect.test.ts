@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { factsOf, type ProbeResult } from '../../src/health/result.ts';
 import { initialHealth, observe, type HealthState } from '../../src/health/state.ts';
-import { type MultipleWritersPolicy } from '../../src/topology/elect.ts';
+import { type MultipleWritersPolicy } from '../../src/config/schema.ts';
 import { Topology } from '../../src/topology/topology.ts';
 import { fail, FRESHNESS_MS, pass, passReplica } from '../support/views.ts';
 
@@ -34,9 +34,13 @@ function replay(
   let now = 0;
   const never = (): never => assert.fail('an election waits for nothing');
   const clock = { now: () => now, wall: () => now, schedule: never, afterInput: never };
-  const servers = names.map((name, index) => ({ name, address: { host: '127.0.0.1', port: 5001 + index } }));
+  const servers = names.map((name, index) => ({
+    name,
+    address: { host: '127.0.0.1', port: 5001 + index },
+    weight: 100,
+  }));
   const topology = new Topology(
-    [{ name: 'app', protocol: 'postgres', servers, multipleWriters, freshnessMs: FRESHNESS_MS }],
+    [{ name: 'app', protocol: 'postgres', servers, multipleWriters, freshnessMs: FRESHNESS_MS, slowStartMs: 0 }],
     clock,
   );
   const health = new Map<string, HealthState>();

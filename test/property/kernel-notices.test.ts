@@ -133,3 +133,24 @@ test('notices: they go together after a moment, many at once earlier, and none t
     'a name is sent once a batch',
   );
 });
+
+test('notices: a failure to connect is told at once, those that follow on its heels together', async () => {
+  const clock = new FakeClock();
+  const batches: NoticeBatch[] = [];
+  const { observer } = createGatherer(clock, batch => batches.push(batch));
+  observer.accepted('app', 1);
+  observer.connectFailed('db', 'pg1', 'refused', '');
+  assert.equal(batches.length, 1, 'with what was gathered before');
+  for (let i = 0; i < 100; i += 1) observer.connectFailed('db', 'pg1', 'refused', '');
+  assert.equal(batches.length, 1);
+  await clock.advance(5);
+  assert.equal(batches.length, 2);
+  observer.accepted('app', 1);
+  await clock.advance(20);
+  assert.equal(batches.length, 2, 'what nobody acts on waits as ever');
+  observer.connectFailed('db', 'pg1', 'refused', '');
+  assert.equal(batches.length, 3);
+  await clock.advance(100);
+  assert.equal(batches.length, 3);
+  assert.equal(clock.pending, 0);
+});

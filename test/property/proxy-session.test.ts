@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type Route } from '../../src/config/schema.ts';
+import { type Protocol, type Route } from '../../src/config/schema.ts';
 import { applyChange, type ChangeListener } from '../../src/proxy/failover.ts';
 import { HoldQueue } from '../../src/proxy/hold.ts';
 import { SessionRegistry, type JoinedSession } from '../../src/proxy/registry.ts';
@@ -12,8 +12,9 @@ import { NOWHERE } from '../../src/proxy/roster.ts';
 import { decide, hasServer, type RoutePolicy } from '../../src/proxy/router.ts';
 import { type SessionAction, type SessionEvent, type SessionState } from '../../src/proxy/session-model.ts';
 import { newSession, step } from '../../src/proxy/session.ts';
+import { Suspects } from '../../src/proxy/suspects.ts';
 import { type ProbeResult } from '../../src/health/result.ts';
-import { type BackendView } from '../../src/topology/model.ts';
+import { type BackendView, type ServerView } from '../../src/topology/model.ts';
 import { cancelPacket, sslRequest, startupPacket } from '../support/tcp-packets.ts';
 import { backend, fail, FRESHNESS_MS, pass, passReplica, server, up } from '../support/views.ts';
 
@@ -24,10 +25,13 @@ interface Client {
   readonly id: number;
   state: SessionState;
   deadline: number | null;
-  dial: { readonly number: number; readonly server: string } | null;
+  dial: { readonly number: number; readonly server: string; readonly port: number } | null;
   /** Aborted dials that may still report. */
   readonly ghosts: number[];
   joined: JoinedSession | null;
+  joinedPort: number;
+  /** Whether it has sent anything. */
+  spoke: boolean;
   closes: number;
   inHold: boolean;
 }
@@ -41,16 +45,20 @@ class World implements ChangeListener {
   readonly registry = new SessionRegistry();
   readonly hold = new HoldQueue<Client>(() => HOLD_MAX);
   readonly clients: Client[] = [];
+  readonly suspects = new Suspects();
   readonly #policy: RoutePolicy;
+  readonly #protocol: Protocol;
   #turn = 0;
   #held = 0;
   splices = 0;
+  answers = 0;
 
-  constructor(route: Route) {
+  constructor(protocol: Protocol, route: Route) {
+    this.#protocol = protocol;
     this.#policy = { route, balance: 'roundrobin', maxLagMs: null };
   }
 
-  accept(): void {
+  accept(refuse: 'max-connections' | null): void {
     const client: Client = {
       id: this.clients.length,
       state: newSession,
@@ -58,16 +66,19 @@ class World implements ChangeListener {
       dial: null,
       ghosts: [],
       joined: null,
+      joinedPort: 0,
+      spoke: false,
       closes: 0,
       inHold: false,
     };
     this.clients.push(client);
-    this.tell(client, { kind: 'accepted', at: this.now, refuse: null });
+    this.tell(client, { kind: 'accepted', at: this.now, refuse });
   }
 
   tell(client: Client, event: SessionEvent): void {
     const { route, maxLagMs } = this.#policy;
-    const rules = { protocol: 'postgres' as const, route, maxLagMs, holdMs: 1000, connectTimeoutMs: 200 };
+    const rules = { protocol: this.#protocol, route, maxLagMs, holdMs: 1000, connectTimeoutMs: 200 };
+    if (event.kind === 'received') client.spoke = true;
     const { state, actions } = step(client.state, event, rules);
     client.state = state;
     const follow = actions.flatMap(action => this.#perform(client, action));
@@ -80,11 +91,26 @@ class World implements ChangeListener {
     switch (action.kind) {
       case 'route': {
         this.#turn += 1;
-        const context = { turn: this.#turn, load: () => 0, draws: [0, 0] as const, client: '::1' };
+        const draws = [0, 0] as const;
+        const context = { turn: this.#turn, load: () => 0, draws, client: '::1', now: at, slowStartMs: 0 };
         const wait = !action.waited && this.hold.size > 0;
         const decision = wait
           ? { kind: 'hold' as const }
-          : decide(this.#policy, this.view, at, () => context);
+          : decide(
+              this.#policy,
+              this.view,
+              at,
+              server => this.#isDoubted(server),
+              () => context,
+            );
+        if (decision.kind === 'candidates') {
+          const { servers } = decision;
+          const firstDoubted = servers.findIndex(server => this.#isDoubted(server));
+          assert.ok(
+            firstDoubted === -1 || servers.slice(firstDoubted).every(server => this.#isDoubted(server)),
+            'the doubted come last',
+          );
+        }
         return [{ kind: 'routed', at, decision, epoch: this.view.epoch }];
       }
       case 'hold':
@@ -106,7 +132,11 @@ class World implements ChangeListener {
         return [];
       case 'dial':
         assert.equal(client.dial, null, 'one dial at a time');
-        client.dial = { number: action.dial, server: action.target.name };
+        client.dial = {
+          number: action.dial,
+          server: action.target.name,
+          port: action.target.address.port,
+        };
         return [];
       case 'abort-dial':
         assert.equal(client.dial?.number, action.dial);
@@ -114,7 +144,7 @@ class World implements ChangeListener {
         client.dial = null;
         return [];
       case 'relay':
-        this.#join(client, action.target.name);
+        this.#join(client, action.target.name, action.target.address.port);
         return [];
       case 'deadline':
         client.deadline = action.at;
@@ -126,18 +156,32 @@ class World implements ChangeListener {
         assert.equal(client.joined !== null, action.outcome.kind === 'session');
         if (client.joined !== null) this.registry.remove(client.joined);
         client.joined = null;
+        if (action.mode === 'answer') this.#answered(client);
         return [];
       default:
         return [];
     }
   }
 
+  #isDoubted(server: ServerView): boolean {
+    return this.#policy.route !== 'primary' && this.suspects.isDoubted(server, this.view, this.now);
+  }
+
+  #answered({ spoke, joined }: Client): void {
+    assert.equal(joined, null, 'nobody is told no after yes');
+    if (this.#protocol === 'tcp') assert.fail('nobody knows what the client would understand');
+    if (this.#protocol !== 'mysql') assert.ok(spoke, 'who has not asked is not answered');
+    this.answers += 1;
+  }
+
   /** The rules of design, in the words of the world: not through the code that is to keep them. */
-  #join(client: Client, name: string): void {
+  #join(client: Client, name: string, port: number): void {
     const { route } = this.#policy;
     client.dial = null;
+    client.joinedPort = port;
     this.splices += 1;
     const target = this.view.servers.find(view => view.name === name);
+    assert.equal(target?.address.port, port, 'the name still stands for the address that was dialed');
     assert.ok(
       target?.result?.code === 'L7OK' && target.health.kind === 'up',
       'the newest result is an answer',
@@ -173,29 +217,37 @@ class World implements ChangeListener {
     for (const client of this.hold.take(this.now)) this.tell(client, { kind: 'released', at: this.now });
   }
 
-  change(results: readonly (ProbeResult | null)[], primary: number | null): void {
+  change(
+    results: readonly (ProbeResult | null)[],
+    primary: number | null,
+    left: number | null,
+    moved: number | null,
+  ): void {
     const name = primary === null ? null : (SERVERS[primary] ?? null);
-    const servers = SERVERS.map((server_, index) => {
+    const all = SERVERS.map((server_, index) => {
       const result = results[index] ?? null;
       const doubtful = result?.code === 'L7BUSY' || result?.code === 'L7TOUT';
-      return server(server_, result, doubtful ? up : undefined);
+      const view = server(server_, result, doubtful ? up : undefined);
+      return moved === index ? { ...view, address: { ...view.address, port: 6000 } } : view;
     });
+    const servers = all.filter((_, index) => index !== left || index === primary);
     const epoch = this.view.epoch + (name === this.view.primary ? 0 : 1);
     const before = this.view;
     this.view = backend(servers, { primary: name, epoch });
     const onOldPrimary = this.clients.filter(({ joined }) => joined?.server === before.primary);
     applyChange({ before, after: this.view }, this.registry, [this], () => undefined);
     if (before.primary !== name) {
-      const left = onOldPrimary.filter(({ joined }) => joined?.server === before.primary);
+      const still = onOldPrimary.filter(({ joined }) => joined?.server === before.primary);
       assert.ok(
-        before.primary === null || left.length === 0,
+        before.primary === null || still.length === 0,
         'rule 3: every session to the old primary is closed',
       );
     }
-    for (const { joined } of this.clients) {
+    for (const { joined, joinedPort } of this.clients) {
       if (joined === null) continue;
-      const health = this.view.servers.find(({ name: of }) => of === joined.server)?.health.kind;
-      assert.notEqual(health, 'down', 'no session outlives the mark-down of its server');
+      const member = this.view.servers.find(({ name: of }) => of === joined.server);
+      assert.equal(member?.address.port, joinedPort, 'no session outlives the membership of its server');
+      assert.notEqual(member.health.kind, 'down', 'no session outlives the mark-down of its server');
       if (joined.route === 'primary') assert.equal(joined.server, name, 'no writer outlives a demotion');
     }
   }
@@ -204,8 +256,8 @@ class World implements ChangeListener {
 const result = fc.constantFrom('writer', 'replica', 'lost', 'busy', 'slow', 'unheard');
 const pick = fc.nat();
 const happening = fc.oneof(
-  { weight: 4, arbitrary: fc.record({ kind: fc.constant('accept' as const) }) },
-  { weight: 6, arbitrary: fc.record({ kind: fc.constant('packet' as const), pick, which: fc.nat(5) }) },
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant('accept' as const), over: fc.boolean() }) },
+  { weight: 6, arbitrary: fc.record({ kind: fc.constant('packet' as const), pick, which: fc.nat(6) }) },
   { weight: 8, arbitrary: fc.record({ kind: fc.constant('dialed' as const), pick, good: fc.boolean() }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('ghost' as const), pick }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('client' as const), pick, reset: fc.boolean() }) },
@@ -221,6 +273,8 @@ const happening = fc.oneof(
       kind: fc.constant('change' as const),
       results: fc.tuple(result, result, result),
       primary: fc.option(fc.nat(2)),
+      left: fc.option(fc.nat(2), { freq: 2 }),
+      moved: fc.option(fc.nat(2), { freq: 2 }),
     }),
   },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('shutdown' as const) }) },
@@ -245,7 +299,15 @@ function probed(word: string, at: number): ProbeResult | null {
 }
 
 const hello = startupPacket();
-const packets = [hello, hello, sslRequest, hello.subarray(0, 5), cancelPacket(1, 2), Buffer.from('GET /')];
+const packets = [
+  hello,
+  hello,
+  sslRequest,
+  hello.subarray(0, 5),
+  cancelPacket(1, 2),
+  Buffer.from('GET /'),
+  Buffer.from([0x16, 3, 1]),
+];
 
 function happen(world: World, event: Happening): void {
   const at = world.now;
@@ -255,7 +317,7 @@ function happen(world: World, event: Happening): void {
   };
   switch (event.kind) {
     case 'accept':
-      return world.accept();
+      return world.accept(event.over ? 'max-connections' : null);
     case 'packet': {
       const client = among(
         ({ state }) => ['greeting', 'refusing', 'holding', 'dialing'].includes(state.kind),
@@ -270,6 +332,7 @@ function happen(world: World, event: Happening): void {
       const dial = client?.dial?.number;
       if (client === undefined || dial === undefined) return;
       if (event.good) return world.tell(client, { kind: 'connected', at, dial, view: world.view });
+      world.suspects.of('app', client.dial?.server ?? '').failed(at);
       client.dial = null;
       return world.tell(client, { kind: 'connect-failed', at, dial, error: 'refused' });
     }
@@ -307,6 +370,8 @@ function happen(world: World, event: Happening): void {
       return world.change(
         event.results.map(word => probed(word, world.now)),
         event.primary,
+        event.left,
+        event.moved,
       );
     case 'shutdown': {
       for (const client of world.clients) world.tell(client, { kind: 'shutdown', at });
@@ -314,12 +379,24 @@ function happen(world: World, event: Happening): void {
   }
 }
 
-for (const route of ['primary', 'replica', 'replica-or-primary', 'any'] as const) {
-  test(`session: the safety rules hold on route ${route}, whatever happens in whatever order`, () => {
+const worlds: readonly (readonly [Protocol, Route])[] = [
+  ['postgres', 'primary'],
+  ['postgres', 'replica'],
+  ['postgres', 'replica-or-primary'],
+  ['postgres', 'any'],
+  ['mysql', 'primary'],
+  ['redis', 'replica-or-primary'],
+  ['http', 'any'],
+  ['tcp', 'any'],
+];
+
+for (const [protocol, route] of worlds) {
+  test(`session: the safety rules hold for ${protocol} on route ${route}, whatever happens in whatever order`, () => {
     let splices = 0;
+    let answers = 0;
     fc.assert(
       fc.property(fc.array(happening, { maxLength: 120, size: 'max' }), events => {
-        const world = new World(route);
+        const world = new World(protocol, route);
         for (const event of events) happen(world, event);
         // The end of the world: every client goes, and each has been closed exactly once.
         for (const client of world.clients) {
@@ -330,9 +407,11 @@ for (const route of ['primary', 'replica', 'replica-or-primary', 'any'] as const
         assert.equal(world.hold.size, 0);
         for (const name of SERVERS) assert.equal(world.registry.count('app', name), 0);
         splices += world.splices;
+        answers += world.answers;
       }),
-      { numRuns: 1500 },
+      { numRuns: 1000 },
     );
     assert.ok(splices > 50, `the world must be lively enough to prove anything: ${splices} splices`);
+    assert.ok(protocol === 'tcp' || answers > 50, `and turn enough away: ${answers} answers`);
   });
 }

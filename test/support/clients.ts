@@ -2,7 +2,7 @@
 // client tests. The failover tests have a stage of their own (pair.ts).
 
 import assert from 'node:assert/strict';
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -15,6 +15,7 @@ import { type Address } from '../../src/core/address.ts';
 import { debianBinaries } from '../../src/cli/demo/postgres-binaries.ts';
 import { PostgresNode } from '../../src/cli/demo/postgres-node.ts';
 import { runPointsman, type PointsmanProcess } from './pointsman.ts';
+import { start, type Ended, type ProgramOptions, type Running } from './program.ts';
 import { until } from './wait.ts';
 
 export const STAGE_PASSWORD = 'Stage-5ecret-Passw0rd';
@@ -60,7 +61,8 @@ export async function startStage({ ssl = true }: { ssl?: boolean } = {}): Promis
   }
 }
 
-function makeCertificate(certificateFile: string, keyFile: string): void {
+/** Vouches for itself as `localhost` and 127.0.0.1. */
+export function makeCertificate(certificateFile: string, keyFile: string): void {
   const made = spawnSync(
     'openssl',
     [
@@ -119,51 +121,21 @@ export const clientOptions = ({ host, port }: Address) => ({
   ...{ host, port, user: 'postgres', password: STAGE_PASSWORD, database: 'postgres' },
 });
 
-export interface Ended {
-  /** `null`: ended by a signal. */
-  readonly code: number | null;
-  readonly stdout: Buffer;
-  readonly stderr: string;
-}
-
-export interface Running {
-  readonly child: ChildProcess;
-  readonly ended: Promise<Ended>;
-}
-
-export interface ProgramOptions {
-  readonly env?: NodeJS.ProcessEnv;
-  readonly input?: Buffer;
-  /** Don't read its output yet: the caller does, with `child.stdout`. */
-  readonly unread?: boolean;
-}
-
 /** Starts a program of PostgreSQL 15 as user `postgres` of `at`, without TLS unless `env` has another PGSSLMODE. */
 export function startProgram(
   program: 'psql' | 'pgbench',
   at: Address,
   args: readonly string[],
-  { env, input, unread = false }: ProgramOptions = {},
+  { env, ...options }: ProgramOptions = {},
 ): Running {
-  const child = spawn(join(debianBinaries().bin, program), args, {
+  return start(join(debianBinaries().bin, program), args, {
+    ...options,
     env: {
-      ...process.env,
       ...{ PGHOST: at.host, PGPORT: String(at.port), PGUSER: 'postgres', PGDATABASE: 'postgres' },
-      ...{ PGPASSWORD: STAGE_PASSWORD, PGSSLMODE: 'disable', LC_ALL: 'C' },
+      ...{ PGPASSWORD: STAGE_PASSWORD, PGSSLMODE: 'disable' },
       ...env,
     },
   });
-  const chunks: Buffer[] = [];
-  let stderr = '';
-  if (!unread) child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
-  child.stderr.setEncoding('utf8').on('data', (chunk: string) => (stderr += chunk));
-  child.stdin.on('error', () => undefined); // a program that ended early: its exit code tells
-  child.stdin.end(input);
-  const ended = new Promise<Ended>((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', code => resolve({ code, stdout: Buffer.concat(chunks), stderr }));
-  });
-  return { child, ended };
 }
 
 /** One psql command, without the user's own settings, unaligned rows only. */

@@ -13,12 +13,14 @@ import { type ProbeAnswer, type Prober } from '../../src/health/prober.ts';
 import { createPostgresProber } from '../../src/health/probers/postgres/prober.ts';
 import { type ServerFacts } from '../../src/health/result.ts';
 
-function checkConfig(overrides: Partial<CheckConfig> = {}): CheckConfig {
+function checkConfig(overrides: Partial<CheckConfig<'postgres'>> = {}): CheckConfig<'postgres'> {
   return {
     user: 'postgres',
     password: null,
     database: 'postgres',
     tls: { mode: 'disable', caFile: null, serverName: null },
+    writable: null,
+    rest: null,
     intervalMs: 1000,
     fastIntervalMs: 50,
     promotionIntervalMs: 10,
@@ -34,7 +36,7 @@ function checkConfig(overrides: Partial<CheckConfig> = {}): CheckConfig {
 export function proberFor(
   t: TestContext,
   server: { readonly host?: string; readonly port: number },
-  overrides: Partial<CheckConfig> = {},
+  overrides: Partial<CheckConfig<'postgres'>> = {},
 ): { prober: Prober; lost: string[] } {
   const lost: string[] = [];
   const address = { host: server.host ?? '127.0.0.1', port: server.port };
@@ -49,7 +51,7 @@ export function proberFor(
 export async function probeOnce(
   t: TestContext,
   server: { readonly host?: string; readonly port: number },
-  overrides: Partial<CheckConfig> = {},
+  overrides: Partial<CheckConfig<'postgres'>> = {},
 ): Promise<ProbeAnswer> {
   return proberFor(t, server, overrides).prober.probe();
 }

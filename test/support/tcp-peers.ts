@@ -6,6 +6,12 @@ import { type Address } from '../../src/core/address.ts';
 
 const DEADLINE_MS = 30_000;
 
+/**
+ * An address of this test process alone, as all of 127/8 is loopback. Tests of other processes dial ports of 127.0.0.1 where
+ * nobody listens, again and again; such a port given to us meanwhile would bring us their connections.
+ */
+export const OWN_LOOPBACK = `127.${64 + ((process.pid >> 14) & 63)}.${(process.pid >> 7) & 127}.${1 + (process.pid & 127)}`;
+
 /** Waits until `condition` holds; fails with `what` after a generous deadline. */
 export async function until(condition: () => boolean, what: string): Promise<void> {
   const end = performance.now() + DEADLINE_MS;
@@ -67,7 +73,7 @@ export class ScriptServer {
   #port = 0;
   onPeer: (peer: Peer, index: number) => void = () => undefined;
 
-  async listen(port = 0, host = '127.0.0.1'): Promise<this> {
+  async listen(port = 0, host = OWN_LOOPBACK): Promise<this> {
     this.#host = host;
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', reject);

@@ -12,8 +12,8 @@ import { WorkerPool } from '../../src/proxy/drivers/kernel/pool.ts';
 import { createNetDriver } from '../../src/proxy/drivers/net/driver.ts';
 import { type EngineObserver, type FrontendGauge, type SessionEnd } from '../../src/proxy/events.ts';
 import { createProxy, type Proxy, type TopologySource } from '../../src/proxy/proxy.ts';
-import { type BackendChange, type BackendView } from '../../src/topology/model.ts';
-import { closeClients, ScriptServer, until } from './tcp-peers.ts';
+import { type BackendChange, type BackendView, type ServerView } from '../../src/topology/model.ts';
+import { closeClients, OWN_LOOPBACK, ScriptServer, until } from './tcp-peers.ts';
 import { WorkerWatch } from './tcp-workers.ts';
 import { backend, server, up } from './views.ts';
 
@@ -22,9 +22,11 @@ export class FakeTopology implements TopologySource {
   readonly changes = new Topic<BackendChange>();
   #view: BackendView;
   readonly #addresses: Readonly<Record<string, Address>>;
+  readonly #given: Partial<BackendView>;
 
-  constructor(addresses: Readonly<Record<string, Address>>) {
+  constructor(addresses: Readonly<Record<string, Address>>, given: Partial<BackendView> = {}) {
     this.#addresses = addresses;
+    this.#given = given;
     this.#view = this.#build({}, null, 0);
   }
 
@@ -39,13 +41,20 @@ export class FakeTopology implements TopologySource {
     this.changes.publish({ before, after: this.#view, at: 0 });
   }
 
+  /** Another view as it is, with the servers given. */
+  show(servers: readonly ServerView[]): void {
+    const before = this.#view;
+    this.#view = { ...before, servers };
+    this.changes.publish({ before, after: this.#view, at: 0 });
+  }
+
   #build(results: Readonly<Record<string, ProbeResult>>, primary: string | null, epoch: number): BackendView {
     const servers = Object.entries(this.#addresses).map(([name, address]) => {
       const result = results[name] ?? null;
       const busy = result !== null && outcomeOf(result) === 'inconclusive';
       return { ...server(name, result, busy ? up : undefined), address };
     });
-    return backend(servers, { primary, epoch, freshnessMs: Number.MAX_SAFE_INTEGER });
+    return backend(servers, { freshnessMs: Number.MAX_SAFE_INTEGER, ...this.#given, primary, epoch });
   }
 }
 
@@ -97,10 +106,12 @@ export interface Stage {
 
 export interface StageOptions {
   readonly servers?: readonly string[];
-  /** Where a server listens, 127.0.0.1 if left out, and as which host the topology names it, the same if left out. */
+  /** Where a server listens, OWN_LOOPBACK if left out (127.0.0.1 if it has a name), and as which host the topology names it, the same if left out. */
   readonly hosts?: Readonly<Record<string, { readonly listen?: string; readonly named?: string }>>;
   /** Of a server that is none of the stage's, in place of the one that is. */
   readonly addresses?: Readonly<Record<string, Address>>;
+  /** What the views say of the backend as a whole, such as its protocol; left out: postgres. */
+  readonly backend?: Partial<BackendView>;
   /** What the proxy is born with, as of `FakeTopology.set`; left out: no server was ever asked. */
   readonly initial?: readonly [results: Readonly<Record<string, ProbeResult>>, primary: string | null];
   /** Frontends in the words of the configuration file; bind and backend are filled in. */
@@ -140,7 +151,9 @@ export async function openStage(t: TestContext, options: StageOptions = {}): Pro
   const servers = Object.fromEntries(
     await Promise.all(
       names.map(async name => {
-        const host = options.hosts?.[name]?.listen;
+        const { listen, named } = options.hosts?.[name] ?? {};
+        // What a name means is 127.0.0.1 as a rule.
+        const host = listen ?? (named === undefined ? OWN_LOOPBACK : '127.0.0.1');
         return [name, await new ScriptServer().listen(0, host)] as const;
       }),
     ),
@@ -154,7 +167,10 @@ export async function openStage(t: TestContext, options: StageOptions = {}): Pro
   const given = options.frontends ?? { app: {} };
   const config = configSchema.parse({
     frontends: Object.fromEntries(
-      Object.entries(given).map(([name, keys]) => [name, { bind: '127.0.0.1:0', backend: 'app', ...keys }]),
+      Object.entries(given).map(([name, keys]) => [
+        name,
+        { bind: `${OWN_LOOPBACK}:0`, backend: 'app', ...keys },
+      ]),
     ),
     backends: {
       app: {
@@ -164,7 +180,7 @@ export async function openStage(t: TestContext, options: StageOptions = {}): Pro
       },
     },
   });
-  const topology = new FakeTopology(addresses);
+  const topology = new FakeTopology(addresses, options.backend);
   if (options.initial !== undefined) topology.set(...options.initial);
   const diary = createDiary();
   const clock = options.clock ?? systemClock;

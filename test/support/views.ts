@@ -1,6 +1,12 @@
 // Literals for tests of what reads views: results, servers, backends, with what matters given and the rest plausible.
 
-import { hasPassed, type FailureCode, type ProbeResult, type ServerFacts } from '../../src/health/result.ts';
+import {
+  hasPassed,
+  nothingTold,
+  type FailureCode,
+  type ProbeResult,
+  type ServerFacts,
+} from '../../src/health/result.ts';
 import { type HealthState } from '../../src/health/state.ts';
 import { type BackendView, type ServerView } from '../../src/topology/model.ts';
 
@@ -17,6 +23,8 @@ export function facts(given: Partial<ServerFacts> = {}): ServerFacts {
     lagSeconds: null,
     replicating: null,
     upstream: null,
+    channels: [],
+    history: null,
     ...given,
   };
 }
@@ -38,17 +46,7 @@ export const passTcp = (at = 0): ProbeResult & { code: 'L4OK' } => ({
   ...pass({}, at),
   code: 'L4OK',
   detail: 'accepts connections',
-  facts: {
-    role: 'unknown',
-    writable: false,
-    version: null,
-    systemId: null,
-    timeline: null,
-    position: null,
-    lagSeconds: null,
-    replicating: null,
-    upstream: null,
-  },
+  facts: nothingTold,
 });
 
 export const fail = (code: FailureCode = 'L4CON', at = 0): ProbeResult => ({
@@ -76,6 +74,8 @@ export function server(name: string, result: ProbeResult | null, health?: Health
     health: health ?? implied,
     result,
     lastAnswer: result !== null && hasPassed(result) ? result : null,
+    upSince: (health ?? implied).kind === 'up' ? 0 : null,
+    weight: 100,
   };
 }
 
@@ -87,8 +87,10 @@ export function backend(servers: readonly ServerView[], given: Partial<BackendVi
     primary: null,
     epoch: 0,
     splitBrain: false,
+    faults: [],
     reasons: [],
     freshnessMs: FRESHNESS_MS,
+    slowStartMs: 0,
     ...given,
   };
 }

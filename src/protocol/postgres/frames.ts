@@ -31,7 +31,8 @@ export type ServerMessage =
   | { readonly kind: 'parameter'; readonly name: string; readonly value: string }
   | { readonly kind: 'error' | 'notice'; readonly error: ServerError }
   | { readonly kind: 'row'; readonly values: readonly (string | null)[] }
-  | { readonly kind: 'ready' }
+  /** `inTransaction`: one was begun and not ended, whether it failed or not. */
+  | { readonly kind: 'ready'; readonly inTransaction: boolean }
   /** Allowed, and of no interest to a probe: BackendKeyData, RowDescription, CommandComplete, EmptyQueryResponse. */
   | { readonly kind: 'other' };
 
@@ -204,7 +205,7 @@ function toServerMessage(message: BackendMessage): ServerMessage {
   }
   switch (message.name) {
     case 'readyForQuery':
-      return { kind: 'ready' };
+      return { kind: 'ready', inTransaction: (message as unknown as ReadyStatus).status !== 'I' };
     case 'authenticationOk':
       return { kind: 'auth', request: { method: 'ok' } };
     case 'authenticationCleartextPassword':
@@ -226,7 +227,10 @@ function toServerMessage(message: BackendMessage): ServerMessage {
   }
 }
 
-/** What pg-protocol adds to these two messages without a type of its own. */
+/** What pg-protocol adds to these messages without a type of its own. */
+interface ReadyStatus {
+  readonly status: string;
+}
 interface SaslList {
   readonly mechanisms: readonly string[];
 }

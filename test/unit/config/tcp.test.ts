@@ -42,10 +42,11 @@ test('tcp: its check may be left out, and has the defaults of a PostgreSQL check
   const { intervalMs, fastIntervalMs, timeoutMs, rise, fall } = postgresOf(config, 'db').check;
   assert.deepEqual(config.backends['cache'], {
     protocol: 'tcp',
-    check: { intervalMs, fastIntervalMs, timeoutMs, rise, fall },
+    check: { intervalMs, fastIntervalMs, send: null, expect: null, timeoutMs, rise, fall },
+    slowStartMs: 0,
     servers: {
-      c1: { address: { host: '10.0.0.1', port: 6379 } },
-      c2: { address: { host: '10.0.0.2', port: 6379 } },
+      c1: { address: { host: '10.0.0.1', port: 6379 }, weight: 100 },
+      c2: { address: { host: '10.0.0.2', port: 6379 }, weight: 100 },
     },
   });
 });
@@ -54,12 +55,12 @@ test('tcp: the protocol may come from the environment', () => {
   const text = changed({ 'protocol: tcp': 'protocol: ${P}' });
   assert.equal(configOf(text, { env: { P: 'tcp' } }).backends['cache']?.protocol, 'tcp');
   assert.deepEqual(errors(text, { env: { P: 'secret' } }), [
-    '15:15 backends.cache.protocol: the value from ${P} is none of the choices: postgres, tcp',
+    '15:15 backends.cache.protocol: the value from ${P} is none of the choices: postgres, mysql, redis, http, tcp',
   ]);
   assert.deepEqual(errors(text), ['15:15 backends.cache.protocol: the environment variable P is not set']);
 });
 
-const KNOWN_CHECK = 'known here: interval, fast_interval, timeout, rise, fall';
+const KNOWN_CHECK = 'known here: interval, fast_interval, send, expect, timeout, rise, fall';
 
 /** What is changed, and exactly what is said. */
 const mistakes: readonly (readonly [
@@ -70,17 +71,21 @@ const mistakes: readonly (readonly [
   [
     'a protocol that is none of ours',
     { 'protocol: tcp': 'protocol: tpc' },
-    ['15:15 backends.cache.protocol: "tpc" is none of the choices: postgres, tcp; did you mean "tcp"?'],
+    [
+      '15:15 backends.cache.protocol: "tpc" is none of the choices: postgres, mysql, redis, http, tcp; did you mean "tcp"?',
+    ],
   ],
   [
     'a protocol that is not even a word',
     { 'protocol: tcp': 'protocol: [tcp]' },
-    ['15:15 backends.cache.protocol: a list is none of the choices: postgres, tcp'],
+    ['15:15 backends.cache.protocol: a list is none of the choices: postgres, mysql, redis, http, tcp'],
   ],
   [
     'an empty protocol',
     { 'protocol: tcp': 'protocol:' },
-    ['15:5 backends.cache.protocol: an empty value is none of the choices: postgres, tcp'],
+    [
+      '15:5 backends.cache.protocol: an empty value is none of the choices: postgres, mysql, redis, http, tcp',
+    ],
   ],
   [
     'a missing protocol',
@@ -109,15 +114,15 @@ const mistakes: readonly (readonly [
     'a key of the PostgreSQL check',
     { 'rise: 1': 'user: probe', 'fall: 2': 'tls: { mode: require }' },
     [
-      `20:7 backends.cache.check.user: unknown key "user": it is for protocol postgres, and this is tcp; ${KNOWN_CHECK}`,
-      `21:7 backends.cache.check.tls: unknown key "tls": it is for protocol postgres, and this is tcp; ${KNOWN_CHECK}`,
+      `20:7 backends.cache.check.user: unknown key "user": it is for protocol postgres, mysql or redis, and this is tcp; ${KNOWN_CHECK}`,
+      `21:7 backends.cache.check.tls: unknown key "tls": it is for protocol postgres, mysql, redis or http, and this is tcp; ${KNOWN_CHECK}`,
     ],
   ],
   [
     'multiple_writers',
     { '    servers: { c1': '    multiple_writers: keep\n    servers: { c1' },
     [
-      '22:5 backends.cache.multiple_writers: unknown key "multiple_writers": it is for protocol postgres, and this is tcp; known here: protocol, check, servers',
+      '22:5 backends.cache.multiple_writers: unknown key "multiple_writers": it is for protocol postgres, mysql or redis, and this is tcp; known here: protocol, check, slow_start, servers',
     ],
   ],
   [
@@ -133,7 +138,9 @@ const mistakes: readonly (readonly [
   [
     'a word that only another protocol knows elsewhere',
     { '    servers: { c1': '    database: x\n    servers: { c1' },
-    ['22:5 backends.cache.database: unknown key "database"; known here: protocol, check, servers'],
+    [
+      '22:5 backends.cache.database: unknown key "database"; known here: protocol, check, slow_start, servers',
+    ],
   ],
   [
     'no servers',
@@ -225,6 +232,8 @@ test('tcp: no lack of a password is complained of, and hold 0 is not about a pri
   assert.deepEqual(load(changed({ 'route: any': 'route: any\n    hold: 0' })).warnings, []);
 });
 
+const KEYS = ['check', 'protocol', 'servers', 'slow_start'];
+
 test('JSON Schema: a backend has one form for each protocol, in which the keys of the other are refused', () => {
   const backends = configJsonSchema().properties?.['backends'];
   assert.ok(typeof backends === 'object' && typeof backends.additionalProperties === 'object');
@@ -237,13 +246,16 @@ test('JSON Schema: a backend has one form for each protocol, in which the keys o
   });
   const protocol = (name: string): RegExp =>
     new RegExp(`"const":"${name}".*"\\$ref":"#/\\$defs/interpolated"`);
-  assert.match(String(seen[0]?.[0]), protocol('postgres'));
-  assert.match(String(seen[1]?.[0]), protocol('tcp'));
+  const names = ['postgres', 'mysql', 'redis', 'http', 'tcp'];
+  names.forEach((name, index) => assert.match(String(seen[index]?.[0]), protocol(name)));
   assert.deepEqual(
-    seen.map(form => form.slice(1)),
+    seen.map(([, keys, ...form]) => [(keys as string[]).toSorted(), ...form]),
     [
-      [['protocol', 'check', 'multiple_writers', 'servers'], ['protocol', 'check', 'servers'], false],
-      [['protocol', 'check', 'servers'], ['protocol', 'servers'], false],
+      [[...KEYS, 'multiple_writers'].sort(), ['protocol', 'check', 'servers'], false],
+      [[...KEYS, 'incomplete_writer', 'multiple_writers'].sort(), ['protocol', 'check', 'servers'], false],
+      [[...KEYS, 'multiple_writers', 'sentinel'].sort(), ['protocol'], false],
+      [KEYS, ['protocol', 'servers'], false],
+      [KEYS, ['protocol', 'servers'], false],
     ],
   );
 });

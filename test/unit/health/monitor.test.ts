@@ -115,3 +115,42 @@ test('monitor: after stop there is no timer, no report, and the prober is closed
   await clock.advance(10_000);
   assert.deepEqual([state.probes, state.closed, clock.pending, reports.length], [1, true, 0, 0]);
 });
+
+test('monitor: asked for a probe it makes one at once, and no more than one in 50 ms however often it is asked', async () => {
+  const { clock, monitor, state } = setup();
+  monitor.askNow();
+  assert.equal(state.probes, 0, 'not before it was started');
+  monitor.start();
+  await clock.advance(500);
+  assert.equal(state.probes, 1);
+  monitor.askNow();
+  await clock.advance(0);
+  assert.equal(state.probes, 2);
+  for (let i = 0; i < 10; i += 1) {
+    monitor.askNow();
+    await clock.advance(10);
+  }
+  assert.equal(state.probes, 4, 'at 550 and 600 ms');
+  await clock.advance(999);
+  assert.equal(state.probes, 4);
+  await clock.advance(1);
+  assert.equal(state.probes, 5, 'the interval counts from the last one');
+  monitor.stop();
+  monitor.askNow();
+  assert.equal(clock.pending, 0);
+});
+
+test('monitor: asked while a probe is under way it makes another, as that one may know less', async () => {
+  const answers: (() => void)[] = [];
+  const { clock, monitor, state } = setup(() => new Promise(resolve => answers.push(() => resolve(well))));
+  monitor.start();
+  await clock.advance(200);
+  monitor.askNow();
+  answers[0]?.();
+  await clock.advance(0);
+  assert.equal(state.probes, 2);
+  answers[1]?.();
+  await clock.advance(900);
+  assert.equal(state.probes, 2, 'once');
+  monitor.stop();
+});

@@ -104,6 +104,25 @@ test('registry: a mark-down closes the sessions of every route', () => {
   assert.equal(log.at(-1), 'app pg1 server-down 4');
 });
 
+test('registry: a server that left loses its sessions, and so does a name that means another address by now', () => {
+  const { registry, log, join } = fixture();
+  join('pg1', 'any');
+  join('pg2', 'replica');
+  join('pg3', 'replica');
+  const servers = ['pg1', 'pg2', 'pg3'].map(name => server(name, passReplica()));
+  const before = backend(servers);
+  const [pg1, pg2] = servers;
+  const after = backend([pg1!, { ...pg2!, address: { ...pg2!.address, port: 1 } }]);
+  applyChange({ before, after }, registry, [], (...closed) => void log.push(closed.join(' ')));
+  assert.deepEqual(log, [
+    'replica@pg2 server-left',
+    'app pg2 server-left 1',
+    'replica@pg3 server-left',
+    'app pg3 server-left 1',
+  ]);
+  assert.equal(registry.count('app', 'pg1'), 1);
+});
+
 test('registry: a doubt about the primary closes nothing', () => {
   const { registry, log, join } = fixture();
   join('pg1');

@@ -6,7 +6,7 @@ import { type Route } from '../../../src/config/schema.ts';
 import { decide, hasServer, mayServe, type RoutePolicy } from '../../../src/proxy/router.ts';
 import { backend, facts, fail, FRESHNESS_MS, pass, passReplica, server, up } from '../../support/views.ts';
 
-const context = { turn: 0, load: () => 0, draws: [0, 0] as const, client: '::1' };
+const context = { turn: 0, load: () => 0, draws: [0, 0] as const, client: '::1', now: 0, slowStartMs: 0 };
 const policy = (route: Route, given: Partial<RoutePolicy> = {}): RoutePolicy => ({
   route,
   balance: 'first',
@@ -14,8 +14,19 @@ const policy = (route: Route, given: Partial<RoutePolicy> = {}): RoutePolicy => 
   ...given,
 });
 
-function names(rule: RoutePolicy, view: Parameters<typeof decide>[1], now = 0): string {
-  const decision = decide(rule, view, now, () => context);
+function names(
+  rule: RoutePolicy,
+  view: Parameters<typeof decide>[1],
+  now = 0,
+  doubted: readonly string[] = [],
+): string {
+  const decision = decide(
+    rule,
+    view,
+    now,
+    ({ name }) => doubted.includes(name),
+    () => context,
+  );
   return decision.kind === 'hold' ? 'hold' : decision.servers.map(({ name }) => name).join();
 }
 
@@ -56,8 +67,50 @@ test('router: a primary gets new clients only while its newest result says writa
 test('router: a writable server that was not elected gets no writers', () => {
   const split = backend([server('pg1', pass()), server('pg2', pass())], { primary: null });
   assert.equal(names(policy('primary'), split), 'hold');
-  assert.equal(mayServe(policy('primary'), { ...split, primary: 'pg1' }, 0, 'pg2'), false);
-  assert.equal(mayServe(policy('primary'), { ...split, primary: 'pg1' }, 0, 'pg1'), true);
+  const [pg1, pg2] = split.servers;
+  assert.equal(mayServe(policy('primary'), { ...split, primary: 'pg1' }, 0, pg2!), false);
+  assert.equal(mayServe(policy('primary'), { ...split, primary: 'pg1' }, 0, pg1!), true);
+});
+
+test('router: a name that stands for another address by now is another server', () => {
+  const [pg1] = healthy.servers;
+  const moved = { name: 'pg1', address: { ...pg1!.address, port: 1 } };
+  assert.equal(mayServe(policy('primary'), healthy, 0, pg1!), true);
+  assert.equal(mayServe(policy('primary'), healthy, 0, moved), false);
+  assert.equal(mayServe(policy('any'), healthy, 0, { ...moved, name: 'pg9' }), false);
+});
+
+test('router: who is doubted comes last, and is still there when nobody else is', () => {
+  const rows = [
+    ['any', ['pg1'], 'pg2,pg3,pg1'],
+    ['any', ['pg1', 'pg3'], 'pg2,pg1,pg3'],
+    ['any', ['pg1', 'pg2', 'pg3'], 'pg1,pg2,pg3'],
+    ['replica', ['pg2'], 'pg3,pg2'],
+    ['replica-or-primary', ['pg2'], 'pg3,pg1,pg2'],
+    ['replica-or-primary', ['pg2', 'pg3'], 'pg1,pg2,pg3'],
+    ['replica-or-primary', ['pg1', 'pg2'], 'pg3,pg2,pg1'],
+    ['primary', ['pg1'], 'pg1'],
+  ] as const;
+  for (const [route, doubted, expected] of rows) {
+    assert.equal(names(policy(route), healthy, 0, doubted), expected, `${route} ${doubted.join()}`);
+  }
+});
+
+test('router: those that are left take equal turns while one is doubted', () => {
+  const first: Record<string, number> = {};
+  for (let turn = 0; turn < 30; turn += 1) {
+    const decision = decide(
+      policy('any', { balance: 'roundrobin' }),
+      healthy,
+      0,
+      ({ name }) => name === 'pg2',
+      () => ({ ...context, turn }),
+    );
+    assert.ok(decision.kind === 'candidates');
+    const { name } = decision.servers[0]!;
+    first[name] = (first[name] ?? 0) + 1;
+  }
+  assert.deepEqual(first, { pg1: 15, pg3: 15 });
 });
 
 test('router: a server that rises is not up yet and gets nobody', () => {

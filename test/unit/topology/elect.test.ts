@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { elect, type Ballot, type Lineage } from '../../../src/topology/elect.ts';
+import { elect } from '../../../src/topology/elect.ts';
+import { type Ballot } from '../../../src/topology/evidence.ts';
+import { postgresEvidence, type Lineage } from '../../../src/topology/evidence/postgres.ts';
 import { type ServerView } from '../../../src/topology/model.ts';
 import { down, fail, FRESHNESS_MS, pass, passReplica, server, up } from '../../support/views.ts';
 
@@ -12,7 +14,7 @@ const inDoubt = (name: string, code: Parameters<typeof fail>[0] = 'L7TOUT') =>
 interface Case {
   readonly name: string;
   readonly servers: readonly ServerView[];
-  readonly given?: Partial<Ballot>;
+  readonly given?: Partial<Ballot<Lineage>>;
   readonly primary: string | null;
   readonly splitBrain?: boolean;
   readonly reason?: RegExp;
@@ -47,60 +49,60 @@ const cases: readonly Case[] = [
   {
     name: 'the primary stays through a missed probe',
     servers: [inDoubt('pg1'), server('pg2', passReplica())],
-    given: { current: 'pg1', lineage: lineage(1) },
+    given: { current: 'pg1', memory: lineage(1) },
     primary: 'pg1',
     reason: /in doubt/,
   },
   {
     name: 'a busy primary stays: busy is not dead',
     servers: [server('pg1', fail('L7BUSY'), up), server('pg2', passReplica())],
-    given: { current: 'pg1', lineage: lineage(1) },
+    given: { current: 'pg1', memory: lineage(1) },
     primary: 'pg1',
   },
   {
     name: 'a primary that is down is lost, even with nobody to follow it',
     servers: [server('pg1', fail()), server('pg2', passReplica())],
-    given: { current: 'pg1', lineage: lineage(1) },
+    given: { current: 'pg1', memory: lineage(1) },
     primary: null,
     reason: /pg1 is lost/,
   },
   {
     name: 'a primary that says it is read-only is demoted at the first word',
     servers: [server('pg1', pass({ writable: false })), server('pg2', passReplica())],
-    given: { current: 'pg1', lineage: lineage(1) },
+    given: { current: 'pg1', memory: lineage(1) },
     primary: null,
   },
   {
     name: 'a promoted standby on a newer timeline is followed although the old primary is only in doubt',
     servers: [inDoubt('pg1'), server('pg2', pass({ timeline: 2 }))],
-    given: { current: 'pg1', lineage: lineage(1) },
+    given: { current: 'pg1', memory: lineage(1) },
     primary: 'pg2',
     reason: /timeline 2 is newer than 1/,
   },
   {
     name: 'a second writer without a newer timeline is not followed while the primary is in doubt',
     servers: [inDoubt('pg1'), server('pg2', pass())],
-    given: { current: 'pg1', lineage: lineage(1) },
+    given: { current: 'pg1', memory: lineage(1) },
     primary: 'pg1',
     reason: /without evidence of a promotion/,
   },
   {
     name: 'two more writers do not displace a primary that is merely in doubt',
     servers: [server('pg1', pass()), server('pg2', pass()), inDoubt('pg3')],
-    given: { current: 'pg3', lineage: lineage(1), policy: 'ordered' },
+    given: { current: 'pg3', memory: lineage(1), policy: 'ordered' },
     primary: 'pg3',
   },
   {
     name: 'of two more writers the one with a newer timeline displaces a primary in doubt',
     servers: [server('pg1', pass()), server('pg2', pass({ timeline: 2 })), inDoubt('pg3')],
-    given: { current: 'pg3', lineage: lineage(1) },
+    given: { current: 'pg3', memory: lineage(1) },
     primary: 'pg2',
     splitBrain: true,
   },
   {
     name: 'an old primary that returns on its old timeline is refused, and split brain reported',
     servers: [server('pg1', pass({ timeline: 1 })), server('pg2', pass({ timeline: 2 }))],
-    given: { current: 'pg2', lineage: lineage(2) },
+    given: { current: 'pg2', memory: lineage(2) },
     primary: 'pg2',
     splitBrain: true,
     reason: /pg1 is refused: it is writable on the old timeline 1/,
@@ -108,21 +110,21 @@ const cases: readonly Case[] = [
   {
     name: 'an old primary on its old timeline is refused even when it is the only one left',
     servers: [server('pg1', pass({ timeline: 1 })), server('pg2', fail())],
-    given: { current: 'pg2', lineage: lineage(2) },
+    given: { current: 'pg2', memory: lineage(2) },
     primary: null,
     reason: /old timeline/,
   },
   {
     name: 'a server of another cluster is refused',
     servers: [server('pg1', fail()), server('pg2', pass({ systemId: '42' }))],
-    given: { current: 'pg1', lineage: lineage(1) },
+    given: { current: 'pg1', memory: lineage(1) },
     primary: null,
     reason: /another cluster/,
   },
   {
     name: 'a primary that was replaced in place by another cluster is lost at once, not in doubt',
     servers: [server('pg1', pass({ systemId: '42' })), server('pg2', passReplica())],
-    given: { current: 'pg1', lineage: lineage(1) },
+    given: { current: 'pg1', memory: lineage(1) },
     primary: null,
     reason: /another cluster/,
   },
@@ -160,14 +162,14 @@ const cases: readonly Case[] = [
   {
     name: 'two equal writers: stay with the present one',
     servers: [server('pg1', pass()), server('pg2', pass())],
-    given: { current: 'pg2', lineage: lineage(1) },
+    given: { current: 'pg2', memory: lineage(1) },
     primary: 'pg2',
     splitBrain: true,
   },
   {
     name: 'keep: the present one stays against a newer timeline',
     servers: [server('pg1', pass()), server('pg2', pass({ timeline: 2 }))],
-    given: { policy: 'keep', current: 'pg1', lineage: lineage(1) },
+    given: { policy: 'keep', current: 'pg1', memory: lineage(1) },
     primary: 'pg1',
     splitBrain: true,
   },
@@ -181,7 +183,7 @@ const cases: readonly Case[] = [
   {
     name: 'block: several writers: nobody, not even the present one',
     servers: [server('pg1', pass()), server('pg2', pass({ timeline: 2 }))],
-    given: { policy: 'block', current: 'pg1', lineage: lineage(1) },
+    given: { policy: 'block', current: 'pg1', memory: lineage(1) },
     primary: null,
     splitBrain: true,
     reason: /multiple_writers: block/,
@@ -213,29 +215,30 @@ const cases: readonly Case[] = [
   {
     name: 'a writable answer of a server that is not yet up (rise) does not count',
     servers: [server('pg1', pass(), { kind: 'down', passes: 1, since: 0, lastError: 'L4CON' })],
-    given: { lineage: lineage(1) },
+    given: { memory: lineage(1) },
     primary: null,
   },
   {
     name: 'the crashed primary that comes back on its own timeline is followed again',
     servers: [server('pg1', pass({ timeline: 2 })), server('pg2', passReplica())],
-    given: { current: null, lineage: lineage(2) },
+    given: { current: null, memory: lineage(2) },
     primary: 'pg1',
   },
 ];
 
 for (const { name, servers, given, primary, splitBrain, reason } of cases) {
   test(`elect: ${name}`, () => {
-    const ballot: Ballot = {
+    const ballot: Ballot<Lineage> = {
       servers,
       current: null,
-      lineage: null,
+      memory: null,
       policy: 'newest',
+      opinion: null,
       now: 0,
       freshnessMs: FRESHNESS_MS,
       ...given,
     };
-    const election = elect(ballot);
+    const election = elect(ballot, postgresEvidence);
     assert.equal(election.primary, primary, election.reasons.join('; '));
     assert.equal(election.splitBrain, splitBrain ?? false);
     assert.ok(election.reasons.length > 0);
@@ -244,20 +247,26 @@ for (const { name, servers, given, primary, splitBrain, reason } of cases) {
 }
 
 test('elect: the lineage follows the primary and never goes back', () => {
-  const ballot = { current: null, policy: 'newest', now: 0, freshnessMs: FRESHNESS_MS } as const;
-  const first = elect({ ...ballot, servers: [server('pg1', pass({ timeline: 5 }))], lineage: null });
-  assert.deepEqual(first.lineage, lineage(5));
-  const refused = elect({
-    ...ballot,
+  const ballot = {
+    current: null,
+    policy: 'newest',
+    opinion: null,
+    now: 0,
+    freshnessMs: FRESHNESS_MS,
+  } as const;
+  const vote = (given: Pick<Ballot<Lineage>, 'servers' | 'memory'> & { current?: string }) =>
+    elect<Lineage>({ ...ballot, ...given }, postgresEvidence);
+  const first = vote({ servers: [server('pg1', pass({ timeline: 5 }))], memory: null });
+  assert.deepEqual(first.memory, lineage(5));
+  const refused = vote({
     servers: [server('pg1', pass({ timeline: 4 }))],
-    lineage: first.lineage,
+    memory: first.memory,
   });
-  assert.deepEqual([refused.primary, refused.lineage], [null, lineage(5)]);
-  const lost = elect({
-    ...ballot,
+  assert.deepEqual([refused.primary, refused.memory], [null, lineage(5)]);
+  const lost = vote({
     current: 'pg1',
     servers: [server('pg1', fail(), down())],
-    lineage: first.lineage,
+    memory: first.memory,
   });
-  assert.deepEqual(lost.lineage, lineage(5));
+  assert.deepEqual(lost.memory, lineage(5));
 });

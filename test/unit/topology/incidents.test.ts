@@ -13,9 +13,19 @@ function setup() {
   const servers = ['pg1', 'pg2'].map((name, index) => ({
     name,
     address: { host: '127.0.0.1', port: 5001 + index },
+    weight: 100,
   }));
   const topology = new Topology(
-    [{ name: 'app', protocol: 'postgres', servers, multipleWriters: 'newest', freshnessMs: FRESHNESS_MS }],
+    [
+      {
+        name: 'app',
+        protocol: 'postgres',
+        servers,
+        multipleWriters: 'newest',
+        freshnessMs: FRESHNESS_MS,
+        slowStartMs: 0,
+      },
+    ],
     clock,
   );
   const incidents = new IncidentRecorder(clock);

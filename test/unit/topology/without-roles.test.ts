@@ -16,9 +16,10 @@ function setup() {
   const servers = ['c1', 'c2'].map((name, index) => ({
     name,
     address: { host: '127.0.0.1', port: 6001 + index },
+    weight: 100,
   }));
   const topology = new Topology(
-    [{ name: 'cache', protocol: 'tcp', servers, freshnessMs: FRESHNESS_MS }],
+    [{ name: 'cache', protocol: 'tcp', servers, freshnessMs: FRESHNESS_MS, slowStartMs: 0 }],
     clock,
   );
   const incidents = new IncidentRecorder(clock);

@@ -21,7 +21,7 @@ export type LoginStep =
   | { readonly kind: 'ready' }
   | { readonly kind: 'failed'; readonly failure: Failure };
 
-export type LoginCheck = Pick<CheckConfig, 'user' | 'password' | 'database' | 'timeoutMs'>;
+export type LoginCheck = Pick<CheckConfig<'postgres'>, 'user' | 'password' | 'database' | 'timeoutMs'>;
 
 type ScramState =
   | { readonly kind: 'none' | 'computing' | 'proven' }

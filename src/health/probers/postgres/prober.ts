@@ -6,21 +6,28 @@ import { type Address } from '../../../core/address.ts';
 import { type CheckConfig } from '../../../config/schema.ts';
 import { type Clock, type MonotonicMs, type Timer } from '../../../core/clock.ts';
 import { type ProbeAnswer, type Prober, type ProberFactory } from '../../prober.ts';
-import { failure, type Failure } from '../failures.ts';
+import { failure } from '../failures.ts';
 import { timeoutFailure } from './failures.ts';
-import { QUESTION, readFacts } from './question.ts';
+import { interview, ownSqlTimeout } from './interview.ts';
+import { ConfirmedProber } from './rest.ts';
 import { Session } from './session.ts';
-import { judge, type Part } from './verdict.ts';
+import { judge, type Part } from '../verdict.ts';
 
 export interface PostgresProberOptions {
   readonly address: Address;
-  readonly check: CheckConfig;
+  readonly check: CheckConfig<'postgres'>;
   readonly clock: Clock;
 }
 
 /** Nothing is opened before the first `probe()`. Never throws: what is wrong with the options is a probe's answer. */
 export function createPostgresProber(options: PostgresProberOptions): ProberFactory {
-  return onLost => new PostgresProber(options, onLost);
+  const { address, check, clock } = options;
+  return onLost => {
+    const prober = new PostgresProber(options, onLost);
+    return check.rest === null
+      ? prober
+      : new ConfirmedProber(prober, { ...check, rest: check.rest, address, clock });
+  };
 }
 
 type Side = 'open' | 'fresh';
@@ -29,6 +36,8 @@ type Side = 'open' | 'fresh';
 interface Run {
   readonly sessions: Readonly<Record<Side, Session | null>>;
   readonly parts: Record<Side, Part>;
+  /** Those that have answered the built-in question and are asked the operator's. */
+  readonly atOwnSql: Set<Session>;
   readonly resolve: (answer: ProbeAnswer) => void;
   timer: Timer;
 }
@@ -58,6 +67,7 @@ class PostgresProber implements Prober {
       const run: Run = {
         sessions: { open, fresh },
         parts: { open: partFor(open), fresh: partFor(fresh) },
+        atOwnSql: new Set(),
         resolve,
         timer: clock.schedule(check.timeoutMs, () => {
           // What came while the event loop stood still is read first: our own delay isn't the server's silence.
@@ -88,7 +98,11 @@ class PostgresProber implements Prober {
   }
 
   async #ask(run: Run, side: Side, session: Session): Promise<void> {
-    const part = await askSession(session);
+    const part = await interview({
+      session,
+      ownSql: this.#options.check.writable,
+      onOwnSql: () => run.atOwnSql.add(session),
+    });
     if (this.#run !== run || run.parts[side].kind !== 'pending') return;
     run.parts[side] = part;
     this.#judge(run);
@@ -111,7 +125,10 @@ class PostgresProber implements Prober {
     for (const side of ['open', 'fresh'] as const) {
       const session = run.sessions[side];
       if (session === null || run.parts[side].kind !== 'pending') continue;
-      const reason = timeoutFailure(session.phase, this.#options.check.timeoutMs);
+      const { timeoutMs } = this.#options.check;
+      const reason = run.atOwnSql.has(session)
+        ? ownSqlTimeout(timeoutMs)
+        : timeoutFailure(session.phase, timeoutMs);
       run.parts[side] = { kind: 'failed', failure: reason, alive: false };
       session.end(reason);
     }
@@ -138,26 +155,4 @@ class PostgresProber implements Prober {
 
 function partFor(session: Session | null): Part {
   return session === null ? { kind: 'absent' } : { kind: 'pending' };
-}
-
-async function askSession(session: Session): Promise<Part> {
-  // An open session is asked in this very turn: a stall of our event loop must not delay the question itself.
-  if (session.phase !== 'idle') {
-    const refused = await session.opened();
-    if (refused !== null) return { kind: 'failed', failure: refused, alive: false };
-  }
-  let asked = await session.ask(QUESTION);
-  // A promotion or a torn read of the control file can fail one query; the next one tells.
-  if (asked.kind === 'failed' && asked.failure.code === 'L7STS' && session.phase === 'idle') {
-    asked = await session.ask(QUESTION);
-  }
-  if (asked.kind === 'failed') return failedPart(asked.failure, session);
-  const facts = readFacts(asked.row, session.version);
-  return typeof facts === 'string'
-    ? failedPart(failure('L7RSP', facts), session)
-    : { kind: 'answered', facts };
-}
-
-function failedPart(reason: Failure, session: Session): Part {
-  return { kind: 'failed', failure: reason, alive: session.phase === 'idle' };
 }

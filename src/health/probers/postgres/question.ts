@@ -2,7 +2,7 @@
 // One simple query, one row of texts; works for a role without privileges, on PostgreSQL 12 to 18, in and out of recovery.
 // Pure. Used by the prober beside it.
 
-import { type ServerFacts } from '../../result.ts';
+import { nothingTold, type ServerFacts } from '../../result.ts';
 
 /**
  * `pg_is_in_recovery()` is asked once and every branch follows that answer: a promotion amid the query then can't
@@ -45,6 +45,7 @@ export function readFacts(row: readonly (string | null)[], version: string | nul
   }
   const replica = inRecovery === 't';
   return {
+    ...nothingTold,
     role: replica ? 'replica' : 'primary',
     writable: !replica && readOnly === 'off' && defaultReadOnly === 'off',
     version,

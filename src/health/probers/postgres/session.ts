@@ -19,15 +19,18 @@ const GOODBYE_MAX_MS = 1000;
 
 export interface SessionOptions {
   readonly address: Address;
-  readonly check: CheckConfig;
+  readonly check: CheckConfig<'postgres'>;
   readonly clock: Clock;
 }
 
+export type Row = readonly (string | null)[];
+
 export type Asked =
-  | { readonly kind: 'row'; readonly row: readonly (string | null)[] }
+  /** Of all rows of all statements the first, `null` for none, and how many there were. */
+  | { readonly kind: 'rows'; readonly first: Row | null; readonly count: number }
   | { readonly kind: 'failed'; readonly failure: Failure };
 
-type Outcome = { readonly kind: 'done' } | Asked;
+type Outcome = { readonly kind: 'ready' } | Asked;
 
 export class Session {
   readonly #clock: Clock;
@@ -39,8 +42,10 @@ export class Session {
   #settle: ((outcome: Outcome) => void) | null = null;
   readonly #opened: Promise<Outcome>;
   /** What the question under way brought so far. */
-  #row: readonly (string | null)[] | null = null;
+  #first: Row | null = null;
+  #rows = 0;
   #error: Failure | null = null;
+  #rollingBack = false;
   #computing = false;
 
   /** Starts to connect at once. `onIdleLoss`: the server ended the session while nothing was asked. */
@@ -72,19 +77,22 @@ export class Session {
     return outcome.kind === 'failed' ? outcome.failure : null;
   }
 
-  /** Only when `phase` is `idle`. After an SQL error the session goes on; after any other failure it has ended. */
+  /**
+   * Only when `phase` is `idle`. After an SQL error the session goes on; after any other failure it has ended. A
+   * transaction that the SQL left open is rolled back: the next question would see the past in it.
+   */
   async ask(sql: string): Promise<Asked> {
     if (this.#phase !== 'idle')
       return { kind: 'failed', failure: failure('L4LOST', 'the session has ended') };
     this.#phase = 'asking';
-    this.#row = null;
+    this.#first = null;
+    this.#rows = 0;
     this.#error = null;
+    this.#rollingBack = false;
     const answer = this.#expect();
     this.#socket.write(serialize.query(sql));
     const outcome = await answer;
-    return outcome.kind === 'done'
-      ? { kind: 'failed', failure: failure('L7RSP', 'an answer without a row') }
-      : outcome;
+    return outcome.kind === 'ready' ? { kind: 'rows', first: null, count: 0 } : outcome;
   }
 
   /** Ends the session for good; what is under way fails with `reason`. Harmless when it has ended. */
@@ -163,24 +171,28 @@ export class Session {
       this.#error = serverFailure(message.error);
       return;
     }
-    if (
-      this.#phase !== 'asking' ||
-      message.kind === 'auth' ||
-      (message.kind === 'row' && this.#row !== null)
-    ) {
+    if (this.#phase !== 'asking' || message.kind === 'auth') {
       return this.#fail(failure('L7RSP', `an unexpected message (${message.kind}) while ${this.#phase}`));
     }
-    if (message.kind === 'row') this.#row = message.values;
-    if (message.kind === 'ready') this.#answered();
+    if (message.kind === 'row') {
+      this.#first ??= message.values;
+      this.#rows += 1;
+    }
+    if (message.kind === 'ready') this.#answered(message.inTransaction);
   }
 
-  #answered(): void {
+  #answered(inTransaction: boolean): void {
+    if (inTransaction) {
+      if (this.#rollingBack) return this.#fail(failure('L7RSP', 'a transaction that does not end'));
+      this.#rollingBack = true;
+      this.#socket.write(serialize.query('rollback'));
+      return;
+    }
     const error = this.#error;
-    const row = this.#row;
     this.#error = null;
     this.#phase = 'idle';
     if (error !== null) this.#finish({ kind: 'failed', failure: error });
-    else this.#finish(row === null ? { kind: 'done' } : { kind: 'row', row });
+    else this.#finish({ kind: 'rows', first: this.#first, count: this.#rows });
   }
 
   #handleLogin(message: ServerMessage): void {
@@ -210,7 +222,7 @@ export class Session {
         return;
       case 'ready':
         this.#phase = 'idle';
-        this.#finish({ kind: 'done' });
+        this.#finish({ kind: 'ready' });
         return;
       case 'failed':
         this.#fail(step.failure);

@@ -2,14 +2,14 @@
 // Not the login, and no timeout: the prober has one for the whole probe. Used by the session beside it.
 // Formats: PostgreSQL documentation, page 55.2.10 "SSL Session Encryption".
 
-import { readFileSync } from 'node:fs';
 import { connect, isIP, type Socket } from 'node:net';
-import { checkServerIdentity, connect as connectTls, type ConnectionOptions } from 'node:tls';
+import { connect as connectTls, type ConnectionOptions } from 'node:tls';
 import { serialize } from 'pg-protocol';
 import { type Address } from '../../../core/address.ts';
 import { type TlsConfig } from '../../../config/schema.ts';
 import { describeError } from '../../../core/errors.ts';
 import { failure, type Failure } from '../failures.ts';
+import { tlsOptions } from '../tls.ts';
 import { socketFailure, type Phase } from './failures.ts';
 
 const KEEPALIVE_AFTER_MS = 5000;
@@ -106,19 +106,6 @@ function handshake(socket: Socket, address: Address, tls: TlsConfig, handlers: T
   listeners.error = error => fail(socketFailure('handshaking', error));
   listeners.close = () => fail(failure('L4LOST', 'the server closed the connection (handshaking)'));
   attach(secure, listeners);
-}
-
-/** The file is read at every connection, so that a renewed authority needs no reload. Throws what reading throws. */
-function tlsOptions(address: Address, tls: TlsConfig): ConnectionOptions {
-  const name = tls.serverName ?? address.host;
-  const verify = tls.mode === 'verify-ca' || tls.mode === 'verify-full';
-  return {
-    rejectUnauthorized: verify,
-    ...(verify && tls.caFile !== null ? { ca: readFileSync(tls.caFile) } : {}),
-    ...(isIP(name) === 0 ? { servername: name } : {}),
-    checkServerIdentity: (_host, certificate) =>
-      tls.mode === 'verify-full' ? checkServerIdentity(name, certificate) : undefined,
-  };
 }
 
 /** Ours only: a TLS socket has listeners of its own that must stay. */

@@ -17,6 +17,8 @@ import {
 
 /** Notices wait for company this long at most: a scrape or a log line is that much late. */
 const GATHER_MS = 50;
+/** One that somebody acts on doesn't wait, but such notices come no closer together than this: a crowd may fail at once. */
+const URGENT_MS = 5;
 /** A batch that is this long goes at once. */
 const GATHER_MAX_NUMBERS = 16 * 1024;
 /** The longest record: there is always room for one more. */
@@ -57,6 +59,7 @@ export function createGatherer(clock: Clock, send: (batch: NoticeBatch) => void)
   let texts: string[] = [];
   let indexOf = new Map<string, number>();
   let timer: Timer | null = null;
+  let urgentAt = -Infinity;
 
   function flush(): void {
     timer?.cancel();
@@ -72,6 +75,22 @@ export function createGatherer(clock: Clock, send: (batch: NoticeBatch) => void)
   function noted(): void {
     if (length >= GATHER_MAX_NUMBERS) flush();
     else timer ??= clock.schedule(GATHER_MS, flush);
+  }
+
+  /** After a record that a probe is to follow. */
+  function urgent(): void {
+    const now = clock.now();
+    const dueAt = Math.max(now, urgentAt + URGENT_MS);
+    if (dueAt === now) {
+      urgentAt = now;
+      flush();
+      return;
+    }
+    timer?.cancel();
+    timer = clock.schedule(dueAt - now, () => {
+      urgentAt = clock.now();
+      flush();
+    });
   }
 
   function put(value: number): void {
@@ -123,7 +142,7 @@ export function createGatherer(clock: Clock, send: (batch: NoticeBatch) => void)
       put(text(server));
       put(errors.indexOf(error));
       put(text(detail));
-      noted();
+      urgent();
     },
     connected(backend, server, connectMs) {
       put(kinds.connected);

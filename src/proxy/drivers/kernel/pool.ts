@@ -23,6 +23,8 @@ import { WorkerThread } from './worker-thread.ts';
 
 export interface PoolDeps extends Pick<ProxyDeps, 'frontends' | 'topology' | 'clock'> {
   readonly observer: EngineObserver;
+  /** Every name that a member of a backend may ever have. Left out: those that it has now. */
+  readonly namesOf?: (backend: string) => readonly string[];
   readonly libc: Libc;
   readonly workers: number;
   /** Whether to use an io_uring: where it is allowed, always, or never. */
@@ -47,11 +49,9 @@ export class WorkerPool implements Proxy {
     this.#deps = deps;
     const backends = [...new Set(Object.values(frontends).map(({ backend }) => backend))];
     const views = backends.map(backend => topology.view(backend));
-    this.#plan = planTallies(
-      frontends,
-      backend => topology.view(backend).servers.map(({ name }) => name),
-      workers,
-    );
+    const present = (backend: string): readonly string[] =>
+      topology.view(backend).servers.map(({ name }) => name);
+    this.#plan = planTallies(frontends, deps.namesOf ?? present, workers);
     this.#tallies = allocateTallies(this.#plan);
     this.#sums = new SharedTallies(this.#plan, this.#tallies, 0);
     this.#gate = new ViewGate(views);

@@ -9,7 +9,7 @@ import { type FrontendTally, type ServerTally, type Tallies } from '../../tallie
 const FRONTEND_CELLS = 6;
 const SERVER_CELLS = 2;
 
-/** Of a frontend: names of its backend's servers, in order. */
+/** Of a frontend: names of its backend's servers, those that may come later among them, in order. */
 export interface TallyPlan {
   readonly workers: number;
   readonly frontends: readonly {

@@ -26,10 +26,10 @@ test('frames: a session reads the same in pieces of any size', () => {
     { kind: 'auth', request: { method: 'ok' } },
     { kind: 'parameter', name: 'server_version', value: '16.2 (scripted)' },
     { kind: 'other' },
-    { kind: 'ready' },
+    { kind: 'ready', inTransaction: false },
     { kind: 'row', values: ['f', 'off', 'off', '77', '0000000A', '0/3000148', 'f', null, null, null] },
     { kind: 'other' },
-    { kind: 'ready' },
+    { kind: 'ready', inTransaction: false },
     {
       kind: 'error',
       error: { severity: 'FATAL', sqlstate: '57P03', message: 'the database system is starting up' },
@@ -110,5 +110,13 @@ test('frames: words of a server are truncated', () => {
   const decoded = decodeServerMessage(frame('E', `SFATAL\0CXX000\0M${'long '.repeat(1000)}\0\0`));
   assert.ok(
     decoded.kind === 'ok' && decoded.value.kind === 'error' && decoded.value.error.message.length <= 300,
+  );
+});
+
+test('frames: a session that is amid a transaction says so, also when that has failed', () => {
+  const states = ['I', 'T', 'E'].map(status => frame('Z', status));
+  assert.deepEqual(
+    readAll(Buffer.concat(states), 4).map(message => message.kind === 'ready' && message.inTransaction),
+    [false, true, true],
   );
 });

@@ -6,7 +6,14 @@ import { pickers, type PickContext } from '../../../../src/proxy/balance/pickers
 import { passReplica, server } from '../../../support/views.ts';
 
 const servers = ['pg1', 'pg2', 'pg3'].map(name => server(name, passReplica()));
-const context: PickContext = { turn: 0, load: () => 0, draws: [0, 0], client: '10.0.0.9' };
+const context: PickContext = {
+  turn: 0,
+  load: () => 0,
+  draws: [0, 0],
+  client: '10.0.0.9',
+  now: 0,
+  slowStartMs: 0,
+};
 const names = (balance: keyof typeof pickers, given: Partial<PickContext> = {}): string[] =>
   pickers[balance](servers, { ...context, ...given }).map(({ name }) => name);
 

@@ -19,6 +19,8 @@ test('answer: a primary is read, its timeline from the hexadecimal name of a WAL
     lagSeconds: null,
     replicating: null,
     upstream: null,
+    channels: [],
+    history: null,
   });
 });
 
@@ -33,6 +35,8 @@ test('answer: a standby is read, with its lag and whom it follows', () => {
     lagSeconds: 1.25,
     replicating: true,
     upstream: '10.0.0.1:5432',
+    channels: [],
+    history: null,
   });
 });
 

@@ -1,16 +1,17 @@
 // What a probe means that asked over the open session, over a fresh connection, or over both at once.
-// Pure: the two parts in, an answer and the session to keep out. Used by the prober beside it.
+// Pure: the two parts in, an answer and the session to keep out. Used by probers that keep a session.
 
-import { truncate } from '../../../core/limits.ts';
-import { type ProbeAnswer } from '../../prober.ts';
-import { checkCodes, type FailureCode, type ServerFacts } from '../../result.ts';
-import { type Failure } from '../failures.ts';
+import { truncate } from '../../core/limits.ts';
+import { type ProbeAnswer } from '../prober.ts';
+import { checkCodes, type FailureCode, type ServerFacts } from '../result.ts';
+import { type Failure } from './failures.ts';
 
 /** One of the two ways to ask. `alive`: the session can be asked again (it answered, if only with an SQL error). */
 export type Part =
   | { readonly kind: 'absent' }
   | { readonly kind: 'pending' }
-  | { readonly kind: 'answered'; readonly facts: ServerFacts }
+  /** `remark`: what the facts have no field for, said after them. */
+  | { readonly kind: 'answered'; readonly facts: ServerFacts; readonly remark?: string | null }
   | { readonly kind: 'failed'; readonly failure: Failure; readonly alive: boolean };
 
 export interface Verdict {
@@ -29,7 +30,7 @@ const forEveryone: ReadonlySet<FailureCode> = new Set(['L4CON', 'L4LOST', 'L7RSP
 /** `null`: wait for the part that is pending. */
 export function judge(open: Part, fresh: Part): Verdict | null {
   // A fresh login that worked is all that a client needs, and a lost session is the crash signal: neither waits.
-  if (fresh.kind === 'answered') return { answer: passed(fresh.facts), keep: 'fresh', doubt: false };
+  if (fresh.kind === 'answered') return { answer: passed(fresh), keep: 'fresh', doubt: false };
   if (open.kind === 'failed' && !open.alive && !hung.has(open.failure.code)) {
     return { answer: open.failure, keep: 'none', doubt: true };
   }
@@ -39,7 +40,7 @@ export function judge(open: Part, fresh: Part): Verdict | null {
     return { answer: fresh.failure, keep: fresh.alive ? 'fresh' : 'none', doubt: false };
   }
   if (open.kind === 'failed' && !open.alive) return { answer: open.failure, keep: 'none', doubt: true };
-  const answer = open.kind === 'answered' ? passed(open.facts) : open.failure;
+  const answer = open.kind === 'answered' ? passed(open) : open.failure;
   if (fresh.kind === 'absent') return { answer, keep: 'open', doubt: false };
   // A fresh session that came as far as an SQL error shows that new connections are served.
   if (fresh.alive) return { answer, keep: 'fresh', doubt: false };
@@ -56,9 +57,10 @@ export function judge(open: Part, fresh: Part): Verdict | null {
   return { answer: { ...answer, detail: noted }, keep: 'open', doubt: false };
 }
 
-function passed(facts: ServerFacts): ProbeAnswer {
+function passed({ facts, remark = null }: Part & { kind: 'answered' }): ProbeAnswer {
   const words = [facts.role, facts.writable ? 'writable' : 'read-only'];
   if (facts.timeline !== null) words.push(`timeline ${facts.timeline}`);
   if (facts.replicating !== null) words.push(facts.replicating ? 'replicating' : 'not replicating');
-  return { code: 'L7OK', detail: words.join(', '), facts };
+  if (remark !== null) words.push(remark);
+  return { code: 'L7OK', detail: truncate(words.join(', ')), facts };
 }

@@ -11,11 +11,10 @@ import {
   startProgram,
   startStage,
   untilEmpty,
-  type Ended,
-  type ProgramOptions,
   type Stage,
 } from '../support/clients.ts';
 import { type PointsmanProcess } from '../support/pointsman.ts';
+import { type Ended, type ProgramOptions } from '../support/program.ts';
 
 const MIB = 1024 * 1024;
 const ROWS_OF_50_MIB = 200_000;

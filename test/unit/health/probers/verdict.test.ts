@@ -1,18 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { judge, type Part } from '../../../../../src/health/probers/postgres/verdict.ts';
-import { type FailureCode, type ServerFacts } from '../../../../../src/health/result.ts';
+import { judge, type Part } from '../../../../src/health/probers/verdict.ts';
+import { nothingTold, type FailureCode, type ServerFacts } from '../../../../src/health/result.ts';
 
 const facts: ServerFacts = {
+  ...nothingTold,
   role: 'primary',
   writable: true,
   version: '16.2',
   systemId: '77',
   timeline: 3,
   position: '0/1',
-  lagSeconds: null,
-  replicating: null,
-  upstream: null,
 };
 const absent: Part = { kind: 'absent' };
 const pending: Part = { kind: 'pending' };

@@ -1,0 +1,149 @@
+// The keys that backends of several protocols share: servers, TLS of the probe, tempo, and who wins among several writers.
+// What only one protocol has stands beside this, in a file of its name. Part of schema.ts.
+
+import { z } from 'zod';
+import { address, duration, name, pace } from '../schema-values.ts';
+
+export const PROTOCOL_MEANING =
+  'What the servers speak. `postgres`, `mysql` and `redis` have a primary; of `http` and `tcp` servers none is the primary, and frontends need `route: any`.';
+export const CHECK_MEANING = 'How the servers are probed.';
+
+const caFile = z.string().min(1).optional().meta({
+  description:
+    'PEM file of the authorities to trust, for `verify-ca` and `verify-full`. Left out: those that Node.js trusts.',
+  sample: '/etc/pointsman/ca.pem',
+});
+const serverName = z.string().min(1).optional().meta({
+  description:
+    'For `verify-full`: the name the certificate must carry, when it is not the host of the address.',
+  sample: 'db.example.com',
+});
+
+export const tls = z
+  .strictObject({
+    mode: z.enum(['disable', 'prefer', 'require', 'verify-ca', 'verify-full']).default('prefer').meta({
+      description:
+        'As in libpq: `prefer` takes TLS where the server offers it, `verify-full` checks chain and name.',
+    }),
+    ca_file: caFile,
+    server_name: serverName,
+  })
+  .prefault({})
+  .transform(t => ({ mode: t.mode, caFile: t.ca_file ?? null, serverName: t.server_name ?? null }))
+  .meta({ description: 'TLS of the probe session. Client sessions pass through untouched.' });
+
+/** Where the protocol has no way to ask for TLS amid a connection: from the first byte on, or not at all. */
+export const wholeTls = z
+  .strictObject({
+    mode: z.enum(['disable', 'require', 'verify-ca', 'verify-full']).default('disable').meta({
+      description:
+        '`require` uses TLS without a look at the certificate, `verify-full` checks chain and name.',
+    }),
+    ca_file: caFile,
+    server_name: serverName,
+  })
+  .prefault({})
+  .transform(t => ({ mode: t.mode, caFile: t.ca_file ?? null, serverName: t.server_name ?? null }))
+  .meta({ description: 'TLS of the probe session. Client sessions pass through untouched.' });
+
+export const risesAndFalls = {
+  rise: z
+    .int()
+    .min(1)
+    .max(100)
+    .default(1)
+    .meta({ description: 'Good probes in a row before a down server is up.' }),
+  fall: z
+    .int()
+    .min(1)
+    .max(100)
+    .default(2)
+    .meta({ description: 'Failed probes in a row before an up server is down.' }),
+};
+export const interval = pace().prefault('1s').meta({ description: 'Between two probes while all is well.' });
+export const timeout = pace().prefault('1s').meta({ description: 'How long one probe may take.' });
+
+export const fastInterval = pace().prefault('50ms').meta({
+  description: 'Between two probes of a server while anything is in doubt.',
+});
+export const promotionInterval = pace().prefault('10ms').meta({
+  description: 'Between two probes of a healthy replica while there is no primary: it may be the next one.',
+});
+export const reconnectInterval = duration().prefault('10s').meta({
+  description:
+    'How often the probe session is replaced by a fresh connection, which shows a server that serves open sessions but no new ones. 0: never.',
+});
+
+export const writable = z.string().min(1).max(4096);
+export const WRITABLE_MEANING =
+  'Own SQL that decides who the primary is: one whose first value is true, 1, t, yes, on, primary, master or writable. Anything else, and no row, says no; an error is shown as the state of the server. A read-only server is never writable, whatever it says.';
+
+const weight = z.int().min(1).max(256).default(100).meta({
+  description:
+    'Its share of the sessions, measured against the weights of the others, where there is a choice.',
+});
+
+const plainServer = address().transform(at => ({ address: at, weight: 100 }));
+const NOT_A_SERVER = { error: 'is not a server; write host:port, or { address: host:port }' };
+const TOO_FEW = { error: 'is not enough: a backend needs at least one server' };
+
+const serverAddress = (port: number) =>
+  address().meta({ description: 'host:port of the server.', sample: `10.0.0.2:${port}` });
+
+/** How the members are written in the reference: both ways. */
+const membersNotes = (initials: string, port: number) => ({
+  description:
+    'The members by name: `name: host:port`, or `name:` and the keys below. Their order is that of the file.',
+  sample: { [`${initials}1`]: `10.0.0.1:${port}`, [`${initials}2`]: { address: `10.0.0.2:${port}` } },
+});
+
+export function servers(initials: string, port: number) {
+  const server = z.union(
+    [plainServer, z.strictObject({ address: serverAddress(port), weight })],
+    NOT_A_SERVER,
+  );
+  return z
+    .record(name, server)
+    .refine(s => Object.keys(s).length > 0, TOO_FEW)
+    .meta(membersNotes(initials, port));
+}
+
+/** Of databases: what decides about one server may differ from the others (a main and its deputy, say). */
+export function databaseServers(initials: string, port: number) {
+  const server = z.union(
+    [
+      plainServer.transform(s => ({ ...s, writable: null })),
+      z
+        .strictObject({
+          address: serverAddress(port),
+          weight,
+          writable: writable.optional().meta({
+            description: 'Instead of `check.writable`, for this server.',
+            sample: 'select true',
+          }),
+        })
+        .transform(s => ({ ...s, writable: s.writable ?? null })),
+    ],
+    NOT_A_SERVER,
+  );
+  return z
+    .record(name, server)
+    .refine(s => Object.keys(s).length > 0, TOO_FEW)
+    .meta(membersNotes(initials, port));
+}
+
+export const slowStart = (byDefault: '0s' | '10s') =>
+  duration()
+    .prefault(byDefault === '0s' ? 0 : byDefault)
+    .meta({
+      description:
+        'A server that has come up again takes this long to grow to its full share of new sessions, where there is a choice. 0: at once.',
+    });
+
+export const multipleWriters = (newest: string) =>
+  z
+    .enum(['newest', 'keep', 'block', 'ordered'])
+    .default('newest')
+    .meta({
+      description: `What happens while several servers claim to be writable: \`newest\` follows ${newest} (else the present one, else hold), \`keep\` the present one (else hold), \`block\` nobody, \`ordered\` the first in file order that is writable (the present one stays).`,
+    });

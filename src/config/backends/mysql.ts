@@ -1,0 +1,82 @@
+// The keys of a backend of MySQL or MariaDB servers. Part of schema.ts.
+
+import { z } from 'zod';
+import {
+  CHECK_MEANING,
+  databaseServers,
+  fastInterval,
+  interval,
+  multipleWriters,
+  PROTOCOL_MEANING,
+  promotionInterval,
+  reconnectInterval,
+  risesAndFalls,
+  slowStart,
+  timeout,
+  tls,
+  writable,
+  WRITABLE_MEANING,
+} from './common.ts';
+
+const mysqlCheck = z
+  .strictObject({
+    user: z.string().min(1).max(80).meta({
+      description:
+        'The database user that probes; needs no privilege but to connect. With REPLICATION CLIENT (MariaDB: REPLICA MONITOR) the state of replication is seen too.',
+      sample: 'probe',
+    }),
+    password: z.string().optional().meta({
+      description: 'Its password; take it from `${ENV}` or `${file:/path}`.',
+      sample: '${PROBE_PASSWORD}',
+    }),
+    database: z.string().min(1).max(64).optional().meta({
+      description: 'The database that `writable` is asked in. Left out: none.',
+      sample: 'app',
+    }),
+    tls,
+    writable: writable.optional().meta({
+      description: WRITABLE_MEANING,
+      sample: "select config_value = 'ACTING_MASTER' from node_config where config_key = 'node_mode'",
+    }),
+    interval,
+    fast_interval: fastInterval,
+    promotion_interval: promotionInterval,
+    reconnect_interval: reconnectInterval,
+    timeout,
+    ...risesAndFalls,
+  })
+  .transform(c => ({
+    user: c.user,
+    password: c.password ?? null,
+    database: c.database ?? null,
+    tls: c.tls,
+    writable: c.writable ?? null,
+    intervalMs: c.interval,
+    fastIntervalMs: c.fast_interval,
+    promotionIntervalMs: c.promotion_interval,
+    reconnectIntervalMs: c.reconnect_interval,
+    timeoutMs: c.timeout,
+    rise: c.rise,
+    fall: c.fall,
+  }));
+
+export const mysqlBackend = z
+  .strictObject({
+    protocol: z.literal('mysql').meta({ description: PROTOCOL_MEANING, sample: 'mysql' }),
+    check: mysqlCheck.meta({ description: CHECK_MEANING, sample: { user: 'probe' } }),
+    multiple_writers: multipleWriters('the one whose transactions include all of the others’'),
+    incomplete_writer: z.enum(['hold', 'serve']).default('hold').meta({
+      description:
+        'When the only writable server is known to lack transactions that the lost primary had: `hold` waits until it has them, `serve` takes it all the same.',
+    }),
+    slow_start: slowStart('0s'),
+    servers: databaseServers('db', 3306),
+  })
+  .transform(b => ({
+    protocol: b.protocol,
+    check: b.check,
+    multipleWriters: b.multiple_writers,
+    incompleteWriter: b.incomplete_writer,
+    slowStartMs: b.slow_start,
+    servers: b.servers,
+  }));

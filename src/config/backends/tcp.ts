@@ -1,0 +1,55 @@
+// The keys of a backend of servers that speak anything over TCP: what is sent to them and expected, if anything.
+// Part of schema.ts.
+
+import { z } from 'zod';
+import {
+  CHECK_MEANING,
+  fastInterval,
+  interval,
+  PROTOCOL_MEANING,
+  risesAndFalls,
+  servers,
+  slowStart,
+  timeout,
+} from './common.ts';
+
+const tcpCheck = z
+  .strictObject({
+    interval,
+    fast_interval: fastInterval,
+    send: z.string().min(1).max(4096).optional().meta({
+      description:
+        'Sent once connected. YAML’s "\\r\\n" and "\\x00" stand for bytes; letters beyond ASCII go out as UTF-8.',
+      sample: 'PING\r\n',
+    }),
+    expect: z.string().min(1).max(4096).optional().meta({
+      description:
+        'What the server says must contain this, within `timeout`. Left out: a server that accepts the connection is well.',
+      sample: 'PONG',
+    }),
+    timeout,
+    ...risesAndFalls,
+  })
+  .transform(c => ({
+    intervalMs: c.interval,
+    fastIntervalMs: c.fast_interval,
+    send: c.send ?? null,
+    expect: c.expect ?? null,
+    timeoutMs: c.timeout,
+    rise: c.rise,
+    fall: c.fall,
+  }));
+
+export const tcpBackend = z
+  .strictObject({
+    protocol: z.literal('tcp').meta({ description: PROTOCOL_MEANING, sample: 'tcp' }),
+    check: tcpCheck.prefault({}).meta({ description: CHECK_MEANING, sample: { interval: '1s' } }),
+    slow_start: slowStart('0s'),
+    servers: servers('node', 7000),
+  })
+  .transform(b => ({
+    protocol: b.protocol,
+    check: b.check,
+    slowStartMs: b.slow_start,
+    servers: b.servers,
+  }));

@@ -1,0 +1,205 @@
+// One Sentinel, asked over a session that stays open: which server is the primary of a service, and which are its replicas.
+// A second session listens to what it publishes, so that a failover is known as it happens and not at the next question.
+// Not a prober (a Sentinel isn't a server of the backend) and no opinion: topology/sources/sentinel.ts weighs the answers.
+// Made by app/sentinels.ts, one for each address. Commands: redis.io, "High availability with Redis Sentinel".
+
+import { formatAddress, type Address } from '../../../core/address.ts';
+import { type SentinelConfig } from '../../../config/schema.ts';
+import { type Clock, type Timer } from '../../../core/clock.ts';
+import { readCount, readPairs, type Fields } from '../../../protocol/redis/fields.ts';
+import { type Reply } from '../../../protocol/redis/reply.ts';
+import { type SentinelAnswer } from '../../result.ts';
+import { failure, type Failure } from '../failures.ts';
+import { replyFailure, timeoutFailure } from '../redis/failures.ts';
+import { Session } from '../redis/session.ts';
+
+export interface SentinelClientOptions {
+  readonly address: Address;
+  readonly sentinel: Pick<SentinelConfig, 'master' | 'user' | 'password' | 'tls'>;
+  /** Between two questions while all is well. */
+  readonly intervalMs: number;
+  /** While a failover is under way, or it can't be heard. */
+  readonly fastIntervalMs: number;
+  readonly timeoutMs: number;
+  readonly clock: Clock;
+}
+
+/** Told after each question: the answer, or why there is none. */
+export type SentinelHeard = (answer: SentinelAnswer | null, detail: string) => void;
+
+/** Flags of a primary: seen as down by this Sentinel, by a quorum, or being replaced. */
+const doubts = ['s_down', 'o_down', 'failover_in_progress'];
+
+const closing = failure('L4LOST', 'the question was ended');
+
+export class SentinelClient {
+  readonly #options: SentinelClientOptions;
+  readonly #heard: SentinelHeard;
+  #session: Session | null = null;
+  #ear: Session | null = null;
+  /** The ear is subscribed. */
+  #listening = false;
+  #timer: Timer | null = null;
+  #asking = false;
+  /** Something happened while a question was under way, which may have been answered before it. */
+  #askAgain = false;
+  #closed = false;
+
+  constructor(options: SentinelClientOptions, heard: SentinelHeard) {
+    this.#options = options;
+    this.#heard = heard;
+  }
+
+  start(): void {
+    this.#listen();
+    void this.#ask();
+  }
+
+  stop(): void {
+    this.#closed = true;
+    this.#timer?.cancel();
+    this.#session?.end(closing);
+    this.#ear?.end(closing);
+  }
+
+  /** At once, or as soon as the question under way is answered. */
+  #askNow(): void {
+    if (this.#closed) return;
+    if (this.#asking) this.#askAgain = true;
+    else void this.#ask();
+  }
+
+  async #ask(): Promise<void> {
+    this.#asking = true;
+    this.#askAgain = false;
+    this.#timer?.cancel();
+    const { timeoutMs } = this.#options;
+    const session = (this.#session ??= this.#connect(() => this.#lost(session)));
+    const limit = this.#limit(session, timeoutMs);
+    const answer = await this.#question(session);
+    limit();
+    if (this.#closed) return;
+    if (session.phase === 'ended') this.#session = null;
+    this.#asking = false;
+    const failed = 'code' in answer;
+    if (failed) this.#heard(null, answer.detail);
+    else this.#heard(answer, '');
+    if (!this.#listening && !failed) this.#listen();
+    if (this.#askAgain) return void this.#ask();
+    const moving = !failed && (answer.doubts || !this.#listening);
+    const delayMs = moving ? this.#options.fastIntervalMs : this.#options.intervalMs;
+    this.#timer = this.#options.clock.schedule(delayMs, () => void this.#ask());
+  }
+
+  async #question(session: Session): Promise<SentinelAnswer | Failure> {
+    if (session.phase !== 'idle') {
+      const refused = await session.opened();
+      if (refused !== null) return refused;
+    }
+    const { master } = this.#options.sentinel;
+    const asked = await session.ask(
+      ['SENTINEL', 'GET-MASTER-ADDR-BY-NAME', master],
+      ['SENTINEL', 'MASTER', master],
+      ['SENTINEL', 'REPLICAS', master],
+    );
+    return asked.kind === 'failed' ? asked.failure : readSentinelAnswer(asked.replies, master);
+  }
+
+  /** Ends the session after the time for one question; returns how to call that off. */
+  #limit(session: Session, timeoutMs: number): () => void {
+    const { clock } = this.#options;
+    let timer = clock.schedule(timeoutMs, () => {
+      timer = clock.afterInput(() => session.end(timeoutFailure(session.phase, timeoutMs)));
+    });
+    return () => timer.cancel();
+  }
+
+  #connect(lost: (detail: string) => void, message?: (reply: Reply) => void): Session {
+    const { address, sentinel, clock } = this.#options;
+    const { user, password, tls } = sentinel;
+    const events = message === undefined ? { lost } : { lost, message };
+    return new Session({ address, user, password, tls, clock }, events);
+  }
+
+  /** A Sentinel that hung up is asked again at once, which tells whether it is gone. */
+  #lost(session: Session): void {
+    if (this.#session !== session) return;
+    this.#session = null;
+    this.#askNow();
+  }
+
+  #listen(): void {
+    if (this.#ear !== null) return;
+    const ear = this.#connect(
+      () => this.#deaf(ear),
+      // What exactly happened tells the answer; messages about other services cost one question.
+      () => this.#askNow(),
+    );
+    this.#ear = ear;
+    const limit = this.#limit(ear, this.#options.timeoutMs);
+    void this.#subscribe(ear).then(subscribed => {
+      limit();
+      if (this.#ear !== ear) return;
+      if (!subscribed) return this.#deaf(ear);
+      this.#listening = true;
+      // What happened before it listened is heard of no other way.
+      this.#askNow();
+    });
+  }
+
+  async #subscribe(ear: Session): Promise<boolean> {
+    if ((await ear.opened()) !== null) return false;
+    const asked = await ear.ask(['PSUBSCRIBE', '*']);
+    return asked.kind === 'replies' && asked.replies[0]?.kind === 'list';
+  }
+
+  /** It is tried again with the next answer of this Sentinel. */
+  #deaf(ear: Session): void {
+    ear.end(closing);
+    if (this.#ear !== ear) return;
+    this.#ear = null;
+    if (this.#listening) {
+      this.#listening = false;
+      this.#askNow();
+    }
+  }
+}
+
+/** The replies to the three commands of a question. */
+export function readSentinelAnswer(replies: readonly Reply[], master: string): SentinelAnswer | Failure {
+  const [named, state, list] = replies;
+  if (named?.kind === 'null') return failure('L7STS', `it watches no service called ${master}`);
+  const error = replies.find(reply => reply.kind === 'error');
+  if (error?.kind === 'error') return replyFailure(error.text);
+  const [host, port] = named?.kind === 'list' ? named.items : [];
+  const primary = readAddress(textOf(host), textOf(port));
+  const fields = readPairs(state);
+  const flags = fields.get('flags')?.split(',');
+  if (primary === null || flags === undefined || list?.kind !== 'list') {
+    return failure('L7RSP', 'an answer that is none of a Sentinel');
+  }
+  return {
+    primary,
+    configEpoch: readCount(fields.get('config-epoch')) ?? 0,
+    runId: fields.get('runid') || null,
+    doubts: doubts.some(flag => flags.includes(flag)),
+    replicas: membersIn([fields, ...list.items.map(readPairs)], primary),
+  };
+}
+
+/** All that it lists but the primary it names: amid a failover the old one is still listed as the primary. */
+function membersIn(instances: readonly Fields[], primary: Address): readonly Address[] {
+  return instances.flatMap(fields => {
+    const address = readAddress(fields.get('ip'), fields.get('port'));
+    return address === null || formatAddress(address) === formatAddress(primary) ? [] : [address];
+  });
+}
+
+const textOf = (reply: Reply | undefined): string | undefined =>
+  reply?.kind === 'text' ? reply.text : undefined;
+
+function readAddress(host: string | undefined, port: string | undefined): Address | null {
+  const number = readCount(port);
+  if (host === undefined || host === '' || number === null || number < 1 || number > 65_535) return null;
+  return { host, port: number };
+}

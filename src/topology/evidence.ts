@@ -1,0 +1,52 @@
+// What an election needs to know of a protocol: why a writable server may not be followed, and which of several has the
+// better right. Shapes only. One implementation per protocol in evidence/; elect.ts asks them, topology.ts keeps their memory.
+
+import { type MonotonicMs } from '../core/clock.ts';
+import { type MultipleWritersPolicy } from '../config/schema.ts';
+import { type ServerFacts } from '../health/result.ts';
+import { type Fault, type Opinion, type ServerView } from './model.ts';
+
+export interface Ballot<Memory> {
+  readonly servers: readonly ServerView[];
+  readonly current: string | null;
+  /** What earlier elections left to be remembered; `null` before the first primary. */
+  readonly memory: Memory | null;
+  readonly policy: MultipleWritersPolicy;
+  /** What the orchestrator says, where there is one that is asked. */
+  readonly opinion: Opinion | null;
+  readonly now: MonotonicMs;
+  readonly freshnessMs: number;
+}
+
+/** A server that is up and says, in a fresh result, that it is a primary and writable. */
+export interface Claimant {
+  readonly name: string;
+  readonly server: ServerView;
+  readonly facts: ServerFacts;
+}
+
+export interface Choice {
+  readonly primary: string | null;
+  readonly reasons: readonly string[];
+}
+
+export interface Election<Memory> extends Choice {
+  readonly splitBrain: boolean;
+  readonly memory: Memory | null;
+}
+
+/** Pure functions; `Memory` is a frozen value that they alone look into. */
+export interface Evidence<Memory> {
+  /** Why this claimant may not be followed now, as a sentence; `null`: nothing speaks against it. */
+  refusalOf(claimant: Claimant, ballot: Ballot<Memory>): string | null;
+  /** What proves that it took over from the present primary, which can't be seen well; `null`: nothing does. */
+  promotionOf(claimant: Claimant, ballot: Ballot<Memory>): string | null;
+  /** Under `newest`: which of several has the better right; `null` when nothing tells them apart. */
+  best(eligible: readonly Claimant[], ballot: Ballot<Memory>): Choice | null;
+  /** What must be said of the chosen one beside why it was chosen, such as what it lacks; `null`: nothing. */
+  caveatOf?(chosen: Claimant, ballot: Ballot<Memory>): string | null;
+  /** What the next election is to know. Called after every election, with the primary if it is among the claimants. */
+  remember(ballot: Ballot<Memory>, chosen: Claimant | null): Memory | null;
+  /** What is wrong between the servers now, whoever is the primary. */
+  faults(ballot: Ballot<Memory>): readonly Fault[];
+}

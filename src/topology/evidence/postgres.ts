@@ -1,0 +1,64 @@
+// What tells PostgreSQL servers apart: the system identifier, the timeline, and whom the standbys follow.
+// Pure. The timeline grows by one at each promotion (PostgreSQL documentation, 26.3.6 "Timelines").
+
+import { formatAddress } from '../../core/address.ts';
+import { factsOf, type ServerFacts } from '../../health/result.ts';
+import { type Ballot, type Choice, type Claimant, type Evidence } from '../evidence.ts';
+
+/** The history that the elected primaries have written: what a returned server is measured against. */
+export interface Lineage {
+  readonly systemId: string;
+  readonly timeline: number;
+}
+
+export const postgresEvidence: Evidence<Lineage> = {
+  refusalOf({ name, facts }, { memory }) {
+    if (memory === null || facts.systemId === null) return null;
+    if (facts.systemId !== memory.systemId) {
+      return `${name} is refused: system identifier ${facts.systemId} is another cluster than ${memory.systemId} (if that is meant, restart Pointsman)`;
+    }
+    if (facts.timeline !== null && facts.timeline < memory.timeline) {
+      return `${name} is refused: it is writable on the old timeline ${facts.timeline}, the cluster has moved on to ${memory.timeline}`;
+    }
+    return null;
+  },
+
+  promotionOf({ facts }, { memory }) {
+    if (memory === null || facts.systemId !== memory.systemId) return null;
+    const { timeline } = facts;
+    return timeline !== null && timeline > memory.timeline
+      ? `timeline ${timeline} is newer than ${memory.timeline}`
+      : null;
+  },
+
+  best: (eligible, ballot) => byTimeline(eligible) ?? byFollowers(eligible, ballot),
+
+  remember: ({ memory }, chosen) => (chosen === null ? memory : lineageAfter(memory, chosen.facts)),
+
+  faults: () => [],
+};
+
+function byTimeline(eligible: readonly Claimant[]): Choice | null {
+  const clusters = new Set(eligible.map(claimant => claimant.facts.systemId));
+  if (clusters.size !== 1 || clusters.has(null)) return null;
+  const newest = Math.max(...eligible.map(claimant => claimant.facts.timeline ?? 0));
+  const holders = eligible.filter(claimant => claimant.facts.timeline === newest);
+  const [holder] = holders;
+  if (holder === undefined || holders.length !== 1) return null;
+  return { primary: holder.name, reasons: [`${holder.name} has the newest timeline, ${newest}`] };
+}
+
+/** The one that standbys follow, when all followed claimants are one. */
+function byFollowers(eligible: readonly Claimant[], { servers }: Ballot<Lineage>): Choice | null {
+  const upstreams = servers.map(server => factsOf(server.result)?.upstream ?? null);
+  const followed = eligible.filter(claimant => upstreams.includes(formatAddress(claimant.server.address)));
+  const [only] = followed;
+  if (only === undefined || followed.length !== 1) return null;
+  return { primary: only.name, reasons: [`${only.name} is the one that the standbys follow`] };
+}
+
+function lineageAfter(before: Lineage | null, { systemId, timeline }: ServerFacts): Lineage | null {
+  if (systemId === null || timeline === null) return before;
+  if (before !== null && before.systemId === systemId && before.timeline >= timeline) return before;
+  return { systemId, timeline };
+}
