@@ -77,7 +77,9 @@ function serverJson(server: ServerView, view: BackendView, now: number, sessions
     sessions,
     missing_transactions: missingFromPrimary(server, view),
     replication: (facts?.channels ?? []).map(channelJson),
-    faults: view.faults.filter(fault => fault.server === name).map(({ code, what, mend }) => ({ code, what, mend })),
+    faults: view.faults
+      .filter(fault => fault.server === name)
+      .map(({ code, what, mend }) => ({ code, what, mend })),
   };
 }
 

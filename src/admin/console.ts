@@ -37,7 +37,7 @@ const script = `
     return blocks.flatMap((block, i) => [el('div', (i + 1) + '. on ' + block.server + ':', 'dim'), el('pre', block.lines.join('\\n'))]);
   }
   function backend(b) {
-    if (b.protocol === 'tcp') return withoutRoles(b);
+    if (b.protocol === 'tcp' || b.protocol === 'http') return withoutRoles(b);
     const head = b.primary === null ? el('div', 'no primary', 'bad') : el('div', 'primary: ' + b.primary, 'good');
     return [el('h2', b.name), head, b.split_brain ? el('div', 'SPLIT BRAIN', 'bad') : '', el('div', b.reasons.join('; '), 'dim'), ...faults(b),
       table(['server', 'address', 'health', 'role', 'writable', 'lag', 'timeline', 'sessions', 'last check'], b.servers.map(s => [

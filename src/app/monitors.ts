@@ -15,6 +15,11 @@ import { type BackendSpec, type Topology } from '../topology/topology.ts';
 
 /** A backend that has been without a primary for longer isn't amid a failover: its replicas are asked less often. */
 const PROMOTION_EXPECTED_MS = 120_000;
+/**
+ * A member of a cluster died: when the others notice, which takes Galera from 5 to 15 seconds, they may find that they have
+ * lost their quorum, and from that moment on all writes fail.
+ */
+const QUORUM_DOUBTED_MS = 15_000;
 
 export function backendSpecs(config: Config): readonly BackendSpec[] {
   return Object.entries(config.backends).map(([name, backend]) => {
@@ -77,7 +82,7 @@ function backendMonitors(
   const policy = { promotionIntervalMs: backend.check.fastIntervalMs, ...backend.check };
   let vacantSince: MonotonicMs | null = null;
   const tempo = (): Tempo =>
-    tempoOf(topology.view(name), vacantSince === null ? null : clock.now() - vacantSince);
+    tempoOf(topology.view(name), vacantSince === null ? null : clock.now() - vacantSince, clock.now());
 
   const create = (server: string, target: ProbedServer): Monitor =>
     new Monitor({
@@ -110,7 +115,7 @@ function backendMonitors(
     if (isLearned(backend) && before.servers.map(keyOf).join() !== after.servers.map(keyOf).join())
       follow(before, after);
     if (before.primary !== after.primary) vacantSince = after.primary === null ? at : null;
-    if (tempoOf(before, null) !== tempoOf(after, 0)) monitors.forEach(monitor => monitor.retune());
+    if (tempoOf(before, null, at) !== tempoOf(after, 0, at)) monitors.forEach(monitor => monitor.retune());
   });
   return {
     start: () => monitors.forEach(monitor => monitor.start()),
@@ -126,13 +131,20 @@ function backendMonitors(
 
 const keyOf = ({ name, address }: ServerView): string => `${name} ${formatAddress(address)}`;
 
-/** Always calm where there are no roles: each server's own state sets its pace. Vacant while a primary was lost not long ago; doubt while the primary isn't seen well or two claim to be it. */
-function tempoOf(view: BackendView, vacantForMs: number | null): Tempo {
+/** Always calm where there are no roles: each server's own state sets its pace. Vacant while a primary was lost not long ago; doubt while the primary isn't seen well, two claim to be it, or a cluster lost a member just now. */
+function tempoOf(view: BackendView, vacantForMs: number | null, now: MonotonicMs): Tempo {
   if (!hasRoles(view.protocol)) return 'calm';
   if (view.primary === null) {
     return vacantForMs !== null && vacantForMs <= PROMOTION_EXPECTED_MS ? 'vacant' : 'doubt';
   }
   const facts = factsOf(view.servers.find(server => server.name === view.primary)?.result ?? null);
   const well = facts !== null && facts.role === 'primary' && facts.writable;
-  return well && !view.splitBrain ? 'calm' : 'doubt';
+  return well && !view.splitBrain && !isQuorumDoubted(view, now) ? 'calm' : 'doubt';
+}
+
+function isQuorumDoubted({ protocol, servers }: BackendView, now: MonotonicMs): boolean {
+  return servers.some(({ health, lastAnswer }) => {
+    const isMember = protocol === 'mysql' && (lastAnswer?.facts.systemId ?? null) !== null;
+    return isMember && health.kind === 'down' && now - health.since <= QUORUM_DOUBTED_MS;
+  });
 }

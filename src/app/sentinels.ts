@@ -83,9 +83,7 @@ function createFollower(
       backend,
       [...taken].map(([name, address]) => ({ name, address, weight: WEIGHT })),
     );
-    return left.map(
-      address => `${formatAddress(address)} is left out: max_servers is ${names.length}`,
-    );
+    return left.map(address => `${formatAddress(address)} is left out: max_servers is ${names.length}`);
   }
 
   function name({ host, port }: Address): void {

@@ -1,4 +1,5 @@
 // The keys of a frontend: a port, whom it leads to, and what its clients may do. Part of schema.ts.
+// Not the rules between these keys and those of the backend (lint.ts).
 
 import { z } from 'zod';
 import { address, cidr, duration, name, pace, seconds } from './schema-values.ts';
@@ -44,11 +45,11 @@ export const frontend = z
     }),
     balance: z.enum(['roundrobin', 'leastconn', 'random', 'source', 'first']).default('leastconn').meta({
       description:
-        'How one of several servers is chosen: in turn, fewest sessions, better of two random ones, by client address, or the first in file order.',
+        'How one of several servers is chosen: in turn, fewest sessions, better of two random ones, by client address, each measured against the weights; or the first in file order.',
     }),
     max_lag: pace().optional().meta({
       description:
-        'Replicas further behind than this, or that do not replicate, get no new sessions. Not for route `primary`, nor for protocol `tcp`.',
+        'Replicas further behind than this, or that do not replicate, get no new sessions. Not for route `primary`, nor for protocols `http` and `tcp`.',
       sample: '10s',
     }),
     hold: duration().prefault('30s').meta({
@@ -73,7 +74,8 @@ export const frontend = z
         sample: ['127.0.0.0/8', '10.0.0.0/8'],
       }),
     connect_timeout: pace().prefault('2s').meta({
-      description: 'How long a connection to a server may take before the next candidate is tried.',
+      description:
+        'How long a connection to a server may take before the next candidate is tried. Where there is a choice, a server that could not be connected comes last until a probe says that it is well, and so does one while a connection to it has been pending for 250 ms.',
     }),
     idle_timeout: duration().prefault(0).meta({
       description:

@@ -111,6 +111,8 @@ export type History =
       readonly transactions: GtidSet;
       /** Whose own transactions are its own: the server id of MariaDB, the UUID of MySQL; left out where it isn't known. */
       readonly own?: string;
+      /** The operator's own SQL makes it the primary, and it replicates from nobody: its peers may be kept equal by other means. */
+      readonly apart?: true;
     }
   | {
       readonly kind: 'redis';

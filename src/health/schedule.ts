@@ -3,7 +3,7 @@
 
 import { type Random } from '../core/random.ts';
 import { type HealthState } from './state.ts';
-import { factsOf, outcomeOf, type ProbeResult } from './result.ts';
+import { factsOf, outcomeOf, type CheckCode, type ProbeResult } from './result.ts';
 
 export type Tempo = 'calm' | 'doubt' | 'vacant';
 
@@ -15,6 +15,9 @@ export interface SchedulePolicy {
 
 /** The share of `interval` by which calm probes are spread, so that many servers aren't asked in step. */
 const CALM_JITTER = 0.1;
+
+/** Nothing that passes in a moment, and servers write a line to their log each time (or lock the user out). */
+const needsAPerson: ReadonlySet<CheckCode> = new Set(['L6RSP', 'L7AUTH', 'L7BLOCK', 'L7DB', 'L7STS']);
 
 /**
  * Milliseconds from the *start* of the last probe to the start of the next; 0 means at once.
@@ -32,6 +35,8 @@ export function nextDelayMs(
 ): number {
   const { health, result, tempo } = state;
   if (result === null || result.code === 'L4LOST') return 0;
+  const calmMs = policy.intervalMs * (1 + CALM_JITTER * (2 * random() - 1));
+  if (needsAPerson.has(result.code)) return calmMs;
   if (tempo === 'vacant') {
     // A replica may be promoted at any moment, and a writable server that is refused may catch up at any moment.
     const facts = factsOf(result);
@@ -40,7 +45,7 @@ export function nextDelayMs(
   }
   if (tempo === 'doubt' || outcomeOf(result) === 'inconclusive' || !isSettled(health))
     return policy.fastIntervalMs;
-  return policy.intervalMs * (1 + CALM_JITTER * (2 * random() - 1));
+  return calmMs;
 }
 
 function isSettled(health: HealthState): boolean {

@@ -29,6 +29,17 @@ export function createGauges(metrics: Metrics, state: LiveState, clock: Clock): 
   const vacantSince = new Map(withRoles.map(view => [view.name, clock.now()]));
   for (const { name: backend } of withRoles) metrics.backendPrimaryChanges.inc({ backend }, 0);
 
+  const ofServers = [
+    metrics.serverUp,
+    metrics.serverConnectionsActive,
+    metrics.serverWritable,
+    metrics.serverRole,
+    metrics.serverLag,
+    metrics.serverMissingTransactions,
+    metrics.serverReplicationFault,
+    metrics.backendPrimary,
+  ];
+
   /** Adds the time since the last look, if there was no primary then, and looks again. */
   function countVacancy(view: BackendView, now: MonotonicMs): void {
     const since = vacantSince.get(view.name);
@@ -55,11 +66,9 @@ export function createGauges(metrics: Metrics, state: LiveState, clock: Clock): 
     metrics.serverWritable.set(labels, facts?.writable === true ? 1 : 0);
     for (const role of roles)
       metrics.serverRole.set({ ...labels, role }, (facts?.role ?? 'unknown') === role ? 1 : 0);
-    if (facts === null || facts.lagSeconds === null) metrics.serverLag.remove(labels);
-    else metrics.serverLag.set(labels, facts.lagSeconds);
+    if (facts !== null && facts.lagSeconds !== null) metrics.serverLag.set(labels, facts.lagSeconds);
     const missing = missingFromPrimary(server, view);
-    if (missing === null) metrics.serverMissingTransactions.remove(labels);
-    else metrics.serverMissingTransactions.set(labels, missing);
+    if (missing !== null) metrics.serverMissingTransactions.set(labels, missing);
     metrics.backendPrimary.set(labels, view.primary === server.name ? 1 : 0);
   }
 
@@ -77,7 +86,8 @@ export function createGauges(metrics: Metrics, state: LiveState, clock: Clock): 
       if (before.primary !== after.primary) countVacancy(after, at);
     },
     refresh() {
-      metrics.serverReplicationFault.reset();
+      // What is told of servers is told anew each time: members may have left, and absent means unknown.
+      for (const gauge of ofServers) gauge.reset();
       for (const view of state.views()) {
         for (const { server, code } of view.faults) {
           metrics.serverReplicationFault.set({ backend: view.name, server, code }, 1);

@@ -40,14 +40,16 @@ export function topologyMetrics(metrics: Metrics): (change: BackendChange) => vo
   const lastPrimary = new Map<string, string>();
   return ({ before, after }) => {
     const backend = after.name;
-    after.servers.forEach((server, index) => {
-      const result = server.result;
-      if (result === null || result === before.servers[index]?.result) return;
+    for (const server of after.servers) {
+      const { result } = server;
+      // By name: members may come and go.
+      const previous = before.servers.find(({ name }) => name === server.name);
+      if (result === null || result === previous?.result) continue;
       metrics.serverCheckSeconds.observe({ backend, server: server.name }, result.durationMs / 1000);
       if (outcomeOf(result) !== 'pass') {
         metrics.serverCheckFailures.inc({ backend, server: server.name, code: result.code });
       }
-    });
+    }
     if (after.primary === null || after.primary === lastPrimary.get(backend)) return;
     if (lastPrimary.has(backend)) metrics.backendPrimaryChanges.inc({ backend });
     lastPrimary.set(backend, after.primary);

@@ -18,8 +18,9 @@ export type ReportClosed = (backend: string, server: string, reason: CloseReason
 
 /**
  * First every session that must not go on is closed, of all frontends; then dials are checked; only then is anybody
- * released. `frontends` are those of this backend. To a server that was the primary until now every session is closed,
- * whatever route it came by: an old primary that goes on writing must not be written to through an `any` port either.
+ * released. `frontends` are those of this backend. A server that is no longer a member loses its sessions. So does one
+ * that was the primary until now, whatever route they came by: an old primary that goes on writing must not be written to
+ * through an `any` port either.
  */
 export function applyChange(
   { before, after: view }: Pick<BackendChange, 'before' | 'after'>,

@@ -71,7 +71,7 @@ export class Frontend implements ChangeListener {
     const { config, clock } = deps;
     this.#deps = deps;
     this.#policy = { route: config.route, balance: config.balance, maxLagMs: config.maxLagMs };
-    this.#isDoubted = (...server) => deps.suspects.isDoubted(...server);
+    this.#isDoubted = (server, view, now) => deps.suspects.isDoubted(server, view, now);
     this.#admit = createAdmission(config);
     const { tally } = deps;
     this.#hold = new HoldQueue(() => config.holdMax - tally.heldByAll + tally.held, deps.releaseBurst);

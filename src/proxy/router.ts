@@ -14,7 +14,6 @@ import {
 import { isSameAddress } from '../core/address.ts';
 import { type BackendView, type ServerView } from '../topology/model.ts';
 import { pickers, type PickContext } from './balance/pickers.ts';
-import { type Target } from './session-model.ts';
 
 export type RouteDecision =
   /** Never empty, first choice first, each server once. */
@@ -80,7 +79,7 @@ export function mayServe(
   policy: Eligibility,
   view: BackendView,
   now: MonotonicMs,
-  { name, address }: Target,
+  { name, address }: Pick<ServerView, 'name' | 'address'>,
 ): boolean {
   const server = view.servers.find(candidate => candidate.name === name);
   if (server === undefined || !isSameAddress(server.address, address)) return false;

@@ -132,7 +132,11 @@ function among<Memory>(
 }
 
 /** The servers that are up and say, in a fresh result, that they are a primary and writable; in file order. */
-export function claimantsOf({ servers, now, freshnessMs }: Omit<Ballot<unknown>, 'memory'>): readonly Claimant[] {
+export function claimantsOf({
+  servers,
+  now,
+  freshnessMs,
+}: Omit<Ballot<unknown>, 'memory'>): readonly Claimant[] {
   return servers.flatMap(server => {
     const facts = factsOf(server.result);
     const claims = facts !== null && facts.role === 'primary' && facts.writable;

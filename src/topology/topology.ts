@@ -132,9 +132,18 @@ export class Topology {
   }
 }
 
-function electAmong({ spec, elector, view, opinion }: BackendState, servers: readonly ServerView[], at: MonotonicMs): Verdict {
+function electAmong(
+  { spec, elector, view, opinion }: BackendState,
+  servers: readonly ServerView[],
+  at: MonotonicMs,
+): Verdict {
   if (opinion === 'awaited') {
-    return { primary: null, splitBrain: false, faults: [], reasons: ['waiting for the first word of the Sentinels'] };
+    return {
+      primary: null,
+      splitBrain: false,
+      faults: [],
+      reasons: ['waiting for the first word of the Sentinels'],
+    };
   }
   const current = servers.some(({ name }) => name === view.primary) ? view.primary : null;
   return elector.elect({ servers, current, opinion, now: at, freshnessMs: spec.freshnessMs });

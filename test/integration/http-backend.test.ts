@@ -13,11 +13,10 @@ import { accounts, startedMariadb } from '../support/mariadb.ts';
 import { runPointsman, type PointsmanProcess } from '../support/pointsman.ts';
 import { sleep, until } from '../support/wait.ts';
 
-const AUTOCANNON = fileURLToPath(
-  new URL('../../../../node_modules/autocannon/autocannon.js', import.meta.url),
-);
+const AUTOCANNON = fileURLToPath(import.meta.resolve('autocannon'));
 const NODE = process.execPath;
 const PACE_MS = 50;
+/** Beyond what the same clients wait for a server without Pointsman at that time. */
 const SLOWEST_MS = 100;
 const run = promisify(execFile);
 
@@ -47,6 +46,7 @@ function send(address: Address, options: RequestOptions, body = ''): Promise<Ans
 }
 
 interface Shot {
+  readonly startedAt: number;
   readonly tookMs: number;
   /** Who answered, or why nobody did. */
   readonly by: string;
@@ -70,8 +70,10 @@ class Load {
     return counts;
   }
 
-  get slowestMs(): number {
-    return Math.max(...this.shots.map(({ tookMs }) => tookMs));
+  /** The longest that one of those waited who came after `at`, or shortly before: they may still have been under way. */
+  slowestMs(at: number): number {
+    const since = this.shots.filter(({ startedAt }) => startedAt >= at - 2 * PACE_MS);
+    return Math.max(...since.map(({ tookMs }) => tookMs));
   }
 
   async stop(): Promise<void> {
@@ -94,7 +96,7 @@ class Load {
         status === 200 ? (JSON.parse(body) as { backend: string }).backend : `${status}`,
       (thrown: unknown) => String(thrown),
     );
-    this.shots.push({ tookMs: performance.now() - startedAt, by });
+    this.shots.push({ startedAt, tookMs: performance.now() - startedAt, by });
   }
 }
 
@@ -194,10 +196,12 @@ test('http backend: one of two is killed under load: no request fails, none is s
     });
     await Promise.all([through.stop(), direct.stop()]);
     assert.deepEqual(Object.keys(through.tally()).sort(), ['b1', 'b2'], `${driver}: not one failure`);
-    const [slowest, hiccup] = [through.slowestMs, direct.slowestMs].map(Math.round) as [number, number];
-    t.diagnostic(
-      `${driver}: slowest of ${through.shots.length}: ${slowest} ms; without Pointsman: ${hiccup} ms`,
-    );
+    // From the kill on: the first requests of processes that have just been started are slow by themselves.
+    const [slowest, hiccup] = [through, direct].map(load => Math.round(load.slowestMs(killedAt))) as [
+      number,
+      number,
+    ];
+    t.diagnostic(`${driver}: slowest since the kill: ${slowest} ms; without Pointsman: ${hiccup} ms`);
     assert.ok(
       slowest < SLOWEST_MS + hiccup,
       `${driver}: ${slowest} ms, where a server alone took ${hiccup} ms`,

@@ -5,7 +5,7 @@ import { createServer } from 'node:net';
 import { connectPeer, until, type Peer } from '../support/tcp-peers.ts';
 import { openDescriptors } from '../support/proc.ts';
 import { cancelPacket, readError, startupPacket } from '../support/tcp-packets.ts';
-import { onEngines, openStage, type Stage } from '../support/tcp-proxy.ts';
+import { oneLoop, onEngines, openStage, type Stage } from '../support/tcp-proxy.ts';
 import { fail, pass, passReplica } from '../support/views.ts';
 
 const hello = startupPacket();
@@ -76,8 +76,10 @@ onEngines('shutdown: held clients are told, sessions may finish, the port is clo
   const server = await stage.servers['pg2']!.peer(0);
   server.socket.end();
   await draining;
-  assert.equal(stage.diary.count('rejected shutdown'), 1);
-  assert.equal(stage.diary.count('holdEnded closed'), 1);
+  // Of several workers one may still have taken in a late client, and turned it away when it stopped itself.
+  const [told, waited] = [stage.diary.count('rejected shutdown'), stage.diary.count('holdEnded closed')];
+  if (oneLoop(engine)) assert.deepEqual([told, waited], [1, 1]);
+  else assert.ok(told >= 1 && waited >= 1 && told >= waited, `${told} told, ${waited} of them held`);
   assert.equal(stage.diary.ends[0]!.reason, 'client');
 });
 

@@ -54,7 +54,8 @@ function redisPeer(
 test('redis peers: a server from before Redis 6 is asked in RESP2, and its errors give no password away', async t => {
   const old = {
     ...normal,
-    'HELLO 3': '-ERR unknown command `HELLO`, with args beginning with: `3`, `AUTH`, `default`, `sesame`, \r\n',
+    'HELLO 3':
+      '-ERR unknown command `HELLO`, with args beginning with: `3`, `AUTH`, `default`, `sesame`, \r\n',
     'AUTH sesame': '+OK\r\n',
     'AUTH bad': '-ERR invalid password\r\n',
   };
@@ -63,7 +64,10 @@ test('redis peers: a server from before Redis 6 is asked in RESP2, and its error
   assert.deepEqual(peer.asked.slice(0, 2), ['HELLO 3 AUTH default sesame', 'AUTH sesame']);
   const refused = await probeRedis(t, peer, { password: 'bad' });
   assert.equal(refused.code, 'L7AUTH');
-  const noPing = await redisPeer(t, { ...normal, PING: "-ERR unknown command 'PING', with args beginning with: 'x' \r\n" });
+  const noPing = await redisPeer(t, {
+    ...normal,
+    PING: "-ERR unknown command 'PING', with args beginning with: 'x' \r\n",
+  });
   const answer = await probeRedis(t, noPing);
   assert.deepEqual([answer.code, answer.detail], ['L7STS', "ERR unknown command 'PING'"]);
   const resp2 = await redisPeer(t, { ...normal, 'HELLO 3': '-NOPROTO unsupported protocol version\r\n' });
@@ -88,7 +92,13 @@ test('redis peers: the same answer in pieces of one byte is the same answer', as
 test('redis peers: each refusal has its class', async t => {
   const cases: readonly (readonly [Answers, string])[] = [
     [{ ...normal, PING: '-LOADING Redis is loading the dataset in memory\r\n' }, 'L7START'],
-    [{ ...normal, PING: "-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.\r\n" }, 'L7STS'],
+    [
+      {
+        ...normal,
+        PING: "-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.\r\n",
+      },
+      'L7STS',
+    ],
     [{ ...normal, PING: '-BUSY Redis is busy running a script.\r\n' }, 'L7BUSY'],
     [{ ...normal, 'HELLO 3': '-ERR max number of clients reached\r\n' }, 'L7BUSY'],
     [{ ...normal, 'HELLO 3': '-DENIED Redis is running in protected mode\r\n' }, 'L7AUTH'],
@@ -122,11 +132,19 @@ test('redis peers: silence, an endless string and an endless list end with the t
 });
 
 test('redis peers: a connection that ends amid the login or the answer is lost, and so is an idle one', async t => {
-  const hangsUp = await redisPeer(t, normal, (socket, text) => void (text.startsWith('+') ? socket.end() : socket.write(text)));
+  const hangsUp = await redisPeer(
+    t,
+    normal,
+    (socket, text) => void (text.startsWith('+') ? socket.end() : socket.write(text)),
+  );
   assert.equal((await probeRedis(t, hangsUp)).code, 'L4LOST');
   const resets = await redisPeer(t, normal, socket => void socket.resetAndDestroy());
   assert.equal((await probeRedis(t, resets)).code, 'L4LOST');
-  const lastWord = await redisPeer(t, { 'HELLO 3': '-ERR max number of clients reached\r\n' }, (socket, text) => void socket.end(text));
+  const lastWord = await redisPeer(
+    t,
+    { 'HELLO 3': '-ERR max number of clients reached\r\n' },
+    (socket, text) => void socket.end(text),
+  );
   assert.equal((await probeRedis(t, lastWord)).code, 'L7BUSY');
 
   const sockets: Socket[] = [];
@@ -135,7 +153,10 @@ test('redis peers: a connection that ends amid the login or the answer is lost, 
     socket.write(text);
   });
   const { prober, lost } = redisProberFor(t, well);
-  for (const end of [(socket: Socket) => void socket.end(), (socket: Socket) => void socket.resetAndDestroy()]) {
+  for (const end of [
+    (socket: Socket) => void socket.end(),
+    (socket: Socket) => void socket.resetAndDestroy(),
+  ]) {
     factsIn(await prober.probe());
     const [socket] = sockets.splice(0);
     const before = lost.length;
@@ -149,7 +170,20 @@ test('redis peers: a connection that ends amid the login or the answer is lost, 
 });
 
 const entry = (port: number, flags: string): string =>
-  list(...['ip', '127.0.0.1', 'port', String(port), 'flags', flags, 'runid', `run-${port}`, 'config-epoch', '3'].map(bulk));
+  list(
+    ...[
+      'ip',
+      '127.0.0.1',
+      'port',
+      String(port),
+      'flags',
+      flags,
+      'runid',
+      `run-${port}`,
+      'config-epoch',
+      '3',
+    ].map(bulk),
+  );
 const sentinel: Answers = {
   'HELLO 3': '-NOPROTO no\r\n',
   'SENTINEL GET-MASTER': list(bulk('127.0.0.1'), bulk('7001')),
@@ -163,7 +197,12 @@ function clientOf(t: TestContext, { host, port }: ScriptedPeer) {
   const client = new SentinelClient(
     {
       address: { host, port },
-      sentinel: { master: 'mymaster', user: null, password: null, tls: { mode: 'disable', caFile: null, serverName: null } },
+      sentinel: {
+        master: 'mymaster',
+        user: null,
+        password: null,
+        tls: { mode: 'disable', caFile: null, serverName: null },
+      },
       intervalMs: 60_000,
       fastIntervalMs: 20,
       timeoutMs: 200,
@@ -202,7 +241,14 @@ test('sentinel client: it tells primary and replicas, and asks again when someth
 test('sentinel client: silence, refusals, odd answers and hanging up are told, and it is asked again', async t => {
   const cases: readonly (readonly [Answers, RegExp])[] = [
     [{}, /no answer within 200 ms/],
-    [{ ...sentinel, 'SENTINEL GET-MASTER': '*-1\r\n', 'SENTINEL MASTER mymaster': '-ERR No such master with that name\r\n' }, /watches no service called mymaster/],
+    [
+      {
+        ...sentinel,
+        'SENTINEL GET-MASTER': '*-1\r\n',
+        'SENTINEL MASTER mymaster': '-ERR No such master with that name\r\n',
+      },
+      /watches no service called mymaster/,
+    ],
     [{ ...sentinel, 'SENTINEL GET-MASTER': list(bulk('127.0.0.1'), bulk('none')) }, /none of a Sentinel/],
     [{ ...sentinel, 'SENTINEL MASTER mymaster': '+OK\r\n' }, /none of a Sentinel/],
     [{ ...sentinel, 'SENTINEL REPLICAS': 'garbage\r\n' }, /not Redis/],
@@ -223,5 +269,8 @@ test('sentinel client: silence, refusals, odd answers and hanging up are told, a
   await until('an answer', () => heard.length >= 2);
   const [count, connections] = [heard.length, peer.connections()];
   for (const socket of sockets) socket.destroy();
-  await until('another over a new connection', () => heard.length > count && peer.connections() > connections);
+  await until(
+    'another over a new connection',
+    () => heard.length > count && peer.connections() > connections,
+  );
 });

@@ -4,8 +4,20 @@ import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { freePort } from '../../src/cli/demo/postgres-node.ts';
+import { systemClock } from '../../src/core/clock.ts';
+import { SentinelClient } from '../../src/health/probers/sentinel/client.ts';
+import { type SentinelAnswer } from '../../src/health/result.ts';
 import { makeCertificates } from '../support/postgres.ts';
-import { factsIn, probeRedis, RedisClient, RedisNode, redisProberFor, replicatedRedis, SentinelNode } from '../support/redis.ts';
+import {
+  factsIn,
+  probeRedis,
+  RedisClient,
+  RedisNode,
+  redisProberFor,
+  replicatedRedis,
+  SentinelNode,
+} from '../support/redis.ts';
 import { until } from '../support/wait.ts';
 
 test('redis probe: a primary and its replica tell role, versions, offsets and the same history', async t => {
@@ -77,7 +89,12 @@ test('redis probe: a primary that cannot save refuses writes, and the probe know
   mkdirSync(join(node.directory, 'blocked.rdb'));
   await node.command('CONFIG', 'SET', 'dbfilename', 'blocked.rdb');
   await node.command('BGSAVE');
-  await until('a write to be refused', () => node.command('SET', 'a', '2').then(() => false, () => true));
+  await until('a write to be refused', () =>
+    node.command('SET', 'a', '2').then(
+      () => false,
+      () => true,
+    ),
+  );
   const answer = await probeRedis(t, node);
   assert.equal(factsIn(answer).writable, false);
   assert.match(answer.detail, /MISCONF/);
@@ -129,7 +146,11 @@ test('redis probe: no free slot for clients is busy, not dead', async t => {
 
 test('redis probe: a server that loads its data is starting, and one that runs a long script is busy', async t => {
   const node = await RedisNode.create(t, {
-    directives: { 'key-load-delay': '2000', 'loading-process-events-interval-bytes': '1024', 'busy-reply-threshold': '1' },
+    directives: {
+      'key-load-delay': '2000',
+      'loading-process-events-interval-bytes': '1024',
+      'busy-reply-threshold': '1',
+    },
   });
   await node.start();
   await node.command('DEBUG', 'POPULATE', '500');
@@ -173,8 +194,11 @@ test('redis probe: TLS from the first byte; the name is checked under verify-ful
   };
   await node.restartWith(directives);
   const { caFile, otherCaFile } = certificates;
-  const probe = (mode: 'disable' | 'require' | 'verify-ca' | 'verify-full', file: string, name: string | null) =>
-    probeRedis(t, node, { tls: { mode, caFile: file, serverName: name }, timeoutMs: 2000 });
+  const probe = (
+    mode: 'disable' | 'require' | 'verify-ca' | 'verify-full',
+    file: string,
+    name: string | null,
+  ) => probeRedis(t, node, { tls: { mode, caFile: file, serverName: name }, timeoutMs: 2000 });
   assert.equal(factsIn(await probe('require', otherCaFile, null)).writable, true);
   assert.equal(factsIn(await probe('verify-ca', caFile, null)).writable, true);
   assert.equal(factsIn(await probe('verify-full', caFile, 'db.test')).writable, true);
@@ -210,7 +234,10 @@ test('redis probe: an open session that answers does not hide that new connectio
   });
   assert.deepEqual(lost, [], 'a session that we end ourselves is not lost');
   prober.close();
-  await until('our sessions to be gone', async () => (await node.info('clients')).get('connected_clients') === '1');
+  await until(
+    'our sessions to be gone',
+    async () => (await node.info('clients')).get('connected_clients') === '1',
+  );
 });
 
 test('redis probe: a Sentinel is no server', async t => {
@@ -220,4 +247,46 @@ test('redis probe: a Sentinel is no server', async t => {
   const answer = await probeRedis(t, sentinel);
   assert.equal(answer.code, 'L7STS');
   assert.match(answer.detail, /this is a Sentinel/);
+});
+
+test('sentinel client: a real Sentinel with password and TLS names primary and process', async t => {
+  const certificates = makeCertificates(t);
+  const [primary, replica] = await replicatedRedis(t, 1);
+  const sentinel = await SentinelNode.create(t, {
+    primary,
+    quorum: 1,
+    directives: ['requirepass hush', 'tls-auth-clients no', `tls-ca-cert-file ${certificates.caFile}`],
+  });
+  const [cert, key] = [join(sentinel.directory, 'server.pem'), join(sentinel.directory, 'server.key')];
+  writeFileSync(cert, certificates.certificate);
+  writeFileSync(key, certificates.key);
+  const tlsPort = await freePort();
+  sentinel.directives.push(`tls-port ${tlsPort}`, `tls-cert-file ${cert}`, `tls-key-file ${key}`);
+  await sentinel.start();
+  const heard: (SentinelAnswer | null)[] = [];
+  const client = new SentinelClient(
+    {
+      address: { host: '127.0.0.1', port: tlsPort },
+      sentinel: {
+        master: 'mymaster',
+        user: null,
+        password: 'hush',
+        tls: { mode: 'verify-full', caFile: certificates.caFile, serverName: 'db.test' },
+      },
+      intervalMs: 50,
+      fastIntervalMs: 50,
+      timeoutMs: 2000,
+      clock: systemClock,
+    },
+    answer => heard.push(answer),
+  );
+  t.after(() => client.stop());
+  client.start();
+  const runId = (await primary.info('server')).get('run_id');
+  const answer = await until('the Sentinel to have seen both', () =>
+    heard.find(word => word?.runId === runId && word?.replicas.length === 1),
+  );
+  assert.equal(answer.primary.port, primary.port);
+  assert.equal(answer.replicas[0]?.port, replica?.port);
+  assert.equal(answer.doubts, false);
 });

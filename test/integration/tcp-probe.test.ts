@@ -17,9 +17,11 @@ import { ScriptServer } from '../support/tcp-peers.ts';
 import { until } from '../support/wait.ts';
 
 function proberFor(t: TestContext, address: Address, timeoutMs = 5000): Prober {
-  const prober = createTcpProber({ address, check: { timeoutMs, send: null, expect: null }, clock: systemClock })(() =>
-    assert.fail('a prober without a session loses none'),
-  );
+  const prober = createTcpProber({
+    address,
+    check: { timeoutMs, send: null, expect: null },
+    clock: systemClock,
+  })(() => assert.fail('a prober without a session loses none'));
   t.after(() => prober.close());
   return prober;
 }

@@ -20,7 +20,11 @@ type Model = ReadonlySet<string>;
 
 const mysqlModel = fc
   .uniqueArray(
-    fc.tuple(fc.constantFrom(...UUIDS), fc.constantFrom('', ':tag', ':other_1'), fc.integer({ min: 1, max: 40 })),
+    fc.tuple(
+      fc.constantFrom(...UUIDS),
+      fc.constantFrom('', ':tag', ':other_1'),
+      fc.integer({ min: 1, max: 40 }),
+    ),
     { maxLength: 60, selector: ([uuid, tag, n]) => `${uuid}${tag}/${n}` },
   )
   .map(all => new Set(all.map(([uuid, tag, n]) => `${uuid}${tag}/${n}`)));
@@ -145,13 +149,18 @@ test('MariaDB: with one writer at a time, the count of what is missing is exact'
 
 test('MariaDB: two that both wrote after they parted each lack what the other has', () => {
   fc.assert(
-    fc.property(fc.nat(20), fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 9 }), (shared, own, others) => {
-      const common = Array.from({ length: shared }, (_, i) => `0-1-${i + 1}`);
-      const a = stateOf([...common, ...Array.from({ length: own }, (_, i) => `0-1-${shared + i + 1}`)]);
-      const b = stateOf([...common, ...Array.from({ length: others }, (_, i) => `0-2-${shared + i + 1}`)]);
-      assert.deepEqual(missingGtids(a, b), { '0-2': [[shared + 1, shared + others]] });
-      assert.deepEqual(missingGtids(b, a), { '0-1': [[shared + 1, shared + own]] });
-    }),
+    fc.property(
+      fc.nat(20),
+      fc.integer({ min: 1, max: 9 }),
+      fc.integer({ min: 1, max: 9 }),
+      (shared, own, others) => {
+        const common = Array.from({ length: shared }, (_, i) => `0-1-${i + 1}`);
+        const a = stateOf([...common, ...Array.from({ length: own }, (_, i) => `0-1-${shared + i + 1}`)]);
+        const b = stateOf([...common, ...Array.from({ length: others }, (_, i) => `0-2-${shared + i + 1}`)]);
+        assert.deepEqual(missingGtids(a, b), { '0-2': [[shared + 1, shared + others]] });
+        assert.deepEqual(missingGtids(b, a), { '0-1': [[shared + 1, shared + own]] });
+      },
+    ),
   );
 });
 

@@ -19,7 +19,12 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext } from 'node:test';
-import { createConnection, type Connection, type ConnectionOptions, type RowDataPacket } from 'mysql2/promise';
+import {
+  createConnection,
+  type Connection,
+  type ConnectionOptions,
+  type RowDataPacket,
+} from 'mysql2/promise';
 import { chownTree, type Owner } from '../../src/cli/demo/postgres-binaries.ts';
 import { freePort } from '../../src/cli/demo/postgres-node.ts';
 import { signal } from '../../src/cli/demo/postgres-processes.ts';

@@ -40,7 +40,11 @@ export const brokenBy = (errno: number, message = `error ${errno}`): Partial<Rep
 export function master(
   server: string,
   gtids: string | null,
-  { follows = [], at = 0, ...given }: Partial<ServerFacts> & { follows?: readonly ReplicationChannel[]; at?: number } = {},
+  {
+    follows = [],
+    at = 0,
+    ...given
+  }: Partial<ServerFacts> & { follows?: readonly ReplicationChannel[]; at?: number } = {},
 ): ProbeResult & { code: 'L7OK' } {
   const own = /\d+/.exec(server)?.[0] ?? '0';
   const result = pass({}, at);

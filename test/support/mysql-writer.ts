@@ -7,6 +7,7 @@ import { createConnection, type Connection } from 'mysql2';
 import { type RowDataPacket } from 'mysql2/promise';
 import { type Address } from '../../src/core/address.ts';
 import { describeError } from '../../src/core/errors.ts';
+import { accounts, type MariadbNode } from './mariadb.ts';
 import { sleep } from './wait.ts';
 
 /** As the server says it; a lost connection has a code and no number. */
@@ -135,9 +136,29 @@ export function turns(writers: readonly MysqlWriter[], since = -Infinity): reado
 }
 
 /** The first acknowledgement of a statement that was sent after `since`. */
-export function firstWriteAfter(writers: readonly MysqlWriter[], since: number, serverId?: number): Acknowledged | null {
+export function firstWriteAfter(
+  writers: readonly MysqlWriter[],
+  since: number,
+  serverId?: number,
+): Acknowledged | null {
   const later = writers
     .flatMap(({ acknowledged }) => acknowledged)
     .filter(ack => ack.at > since && (serverId === undefined || ack.serverId === serverId));
   return later.sort((a, b) => a.at - b.at)[0] ?? null;
+}
+
+/** How many connections of applications a server has: it is asked itself. */
+export async function applicationsAt(node: MariadbNode): Promise<number> {
+  const rows = await node.sql<{ User: string }>('show processlist');
+  return rows.filter(({ User }) => User === accounts.app.user).length;
+}
+
+/** What went wrong, counted by kind, for a message. */
+export function tellErrors(errors: readonly WriteError[]): string {
+  const kinds = new Map<string, number>();
+  for (const { during, errno, code, message, serverId } of errors) {
+    const kind = `${during} at ${serverId}: ${errno ?? code} ${message}`;
+    kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
+  }
+  return [...kinds].map(([kind, count]) => `${count} x ${kind}`).join('; ');
 }

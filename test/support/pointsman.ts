@@ -67,7 +67,8 @@ export async function runPointsman(
   const admin = `http://${String(started['admin'])}`;
   const binds = started['frontends'] as Record<string, string>;
   // One connection each: one that idles for just as long as the server keeps it is lost amid the next request.
-  const get = async (path: string): Promise<Response> => fetch(admin + path, { headers: { connection: 'close' } });
+  const get = async (path: string): Promise<Response> =>
+    fetch(admin + path, { headers: { connection: 'close' } });
   return {
     pid: child.pid ?? -1,
     admin,

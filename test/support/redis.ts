@@ -216,7 +216,9 @@ export class RedisNode extends RedisProcess {
       ...this.#directives,
     };
     const file = join(this.directory, 'redis.conf');
-    const text = Object.entries(directives).map(([name, value]) => `${name} ${value === '' ? '""' : value}\n`);
+    const text = Object.entries(directives).map(
+      ([name, value]) => `${name} ${value === '' ? '""' : value}\n`,
+    );
     writeFileSync(file, text.join(''));
     return ['redis-server', file];
   }
@@ -230,13 +232,18 @@ export class RedisNode extends RedisProcess {
 
   async info(section = 'replication'): Promise<ReadonlyMap<string, string>> {
     const lines = String(await this.command('INFO', section)).split('\r\n');
-    return new Map(lines.flatMap(line => (line.includes(':') ? [line.split(/:(.*)/s) as [string, string]] : [])));
+    return new Map(
+      lines.flatMap(line => (line.includes(':') ? [line.split(/:(.*)/s) as [string, string]] : [])),
+    );
   }
 
   /** Makes it a replica and waits until it is joined. */
   async follow({ address }: RedisNode): Promise<void> {
     await this.command('REPLICAOF', address.host, String(address.port));
-    await until('the replica to be joined', async () => (await this.info()).get('master_link_status') === 'up');
+    await until(
+      'the replica to be joined',
+      async () => (await this.info()).get('master_link_status') === 'up',
+    );
   }
 }
 
@@ -250,10 +257,13 @@ export interface SentinelOptions {
 
 export class SentinelNode extends RedisProcess {
   readonly #options: SentinelOptions;
+  /** Further lines of its file; to be added to before it starts. */
+  readonly directives: string[];
 
   private constructor(port: number, options: SentinelOptions) {
     super(port);
     this.#options = options;
+    this.directives = [...(options.directives ?? [])];
   }
 
   static async create(t: Pick<TestContext, 'after'>, options: SentinelOptions): Promise<SentinelNode> {
@@ -263,7 +273,7 @@ export class SentinelNode extends RedisProcess {
   }
 
   protected program(): readonly [string, ...(readonly string[])] {
-    const { primary, quorum, downAfterMs = 700, directives = [] } = this.#options;
+    const { primary, quorum, downAfterMs = 700 } = this.#options;
     const file = join(this.directory, 'sentinel.conf');
     const lines = [
       `port ${this.port}`,
@@ -273,7 +283,7 @@ export class SentinelNode extends RedisProcess {
       `sentinel monitor mymaster ${primary.address.host} ${primary.port} ${quorum}`,
       `sentinel down-after-milliseconds mymaster ${downAfterMs}`,
       'sentinel failover-timeout mymaster 6000',
-      ...directives,
+      ...this.directives,
     ];
     writeFileSync(file, `${lines.join('\n')}\n`);
     return ['redis-sentinel', file];
@@ -337,9 +347,11 @@ export function redisProberFor(
     timeoutMs: 5000,
     ...overrides,
   };
-  const prober = createRedisProber({ address: { host: host ?? '127.0.0.1', port }, check, clock: systemClock })(
-    detail => lost.push(detail),
-  );
+  const prober = createRedisProber({
+    address: { host: host ?? '127.0.0.1', port },
+    check,
+    clock: systemClock,
+  })(detail => lost.push(detail));
   t.after(() => prober.close());
   return { prober, lost };
 }

@@ -28,7 +28,10 @@ const LEDGER =
 
 /** Both started, each following the other, with an empty ledger. */
 export async function startMasterPair({ options = {}, follow = {} }: PairOptions = {}): Promise<MasterPair> {
-  const nodes = await Promise.all([1, 2].map(serverId => MariadbNode.create({ name: `db${serverId}`, serverId, options })));
+  const all = { 'rpl-semi-sync-slave-enabled': 1, 'rpl-semi-sync-master-timeout': 10_000, ...options };
+  const nodes = await Promise.all(
+    [1, 2].map(serverId => MariadbNode.create({ name: `db${serverId}`, serverId, options: all })),
+  );
   const dispose = async (): Promise<void> => {
     await Promise.all(nodes.map(node => node.dispose()));
   };
@@ -47,8 +50,25 @@ export async function startMasterPair({ options = {}, follow = {} }: PairOptions
   }
 }
 
+/**
+ * From now on `node` acknowledges only what the other has received. Replication is asynchronous otherwise, as in system
+ * 000, and a killed server may take acknowledged rows with it: what a proxy loses in addition could not be told from that.
+ */
+export async function acknowledgeOnlyReceived(node: MariadbNode, on: boolean): Promise<void> {
+  await node.sql(`set global rpl_semi_sync_master_enabled = ${on ? 1 : 0}`);
+  if (!on) return;
+  await until(`the follower of ${node.name} to confirm`, async () => {
+    const [row] = await node.sql<{ Value: string }>("show status like 'rpl_semi_sync_master_clients'");
+    return row?.Value === '1';
+  });
+}
+
 /** Pointsman in front of the pair; resolves when db1 is the primary and both replicate. */
-export async function pointsmanFor({ db1, db2 }: MasterPair, check: object = {}, backend: object = {}): Promise<PointsmanProcess> {
+export async function pointsmanFor(
+  { db1, db2 }: MasterPair,
+  check: object = {},
+  backend: object = {},
+): Promise<PointsmanProcess> {
   const pointsman = await runPointsman({
     frontends: { db: { bind: '127.0.0.1:0', backend: 'db', hold: '30s' } },
     backends: {
@@ -90,7 +110,8 @@ export async function runMend({ db1, db2 }: MasterPair, mend: FaultJson['mend'])
   try {
     for (const { server, statement } of mend) {
       const node = server === 'db1' ? db1 : db2;
-      const session = sessions.get(server) ?? (await createConnection({ socketPath: node.socketPath, user: 'root' }));
+      const session =
+        sessions.get(server) ?? (await createConnection({ socketPath: node.socketPath, ...accounts.root }));
       sessions.set(server, session);
       await session.query(statement);
     }
@@ -124,6 +145,9 @@ export interface Ack {
   readonly sentAt: number;
   readonly at: number;
 }
+
+/** Between two writes: applications don't write all the time either, and this machine has other work. */
+const PAUSE_MS = 3;
 
 interface WriterOptions {
   readonly through: Address;
@@ -170,7 +194,12 @@ export class Writer {
           this.#connection = null;
         }
         if (this.#connection === null) {
-          const made = createConnection({ ...through, ...accounts.app, database: 'app', connectTimeout: 30_000 });
+          const made = createConnection({
+            ...through,
+            ...accounts.app,
+            database: 'app',
+            connectTimeout: 30_000,
+          });
           this.#connection = await made;
           this.#connection.on('error', () => undefined); // the next query rejects
           connectedAt = performance.now();
@@ -179,6 +208,7 @@ export class Writer {
         const sentAt = performance.now();
         await this.#connection.query('insert into ledger values (?, ?, @@server_id, now(6))', [writer, seq]);
         this.acknowledged.push({ seq, sentAt, at: performance.now() });
+        await sleep(PAUSE_MS);
       } catch (thrown) {
         const code = (thrown as { code?: unknown }).code;
         this.errors.push({ at: performance.now(), code: typeof code === 'string' ? code : String(thrown) });
@@ -193,7 +223,12 @@ export class Writer {
 }
 
 /** Half of them keep their connection, the others renew it every `renewMs`. */
-export function startWriters(through: Address, count: number, firstId: number, renewMs = 2000): readonly Writer[] {
+export function startWriters(
+  through: Address,
+  count: number,
+  firstId: number,
+  renewMs = 2000,
+): readonly Writer[] {
   const writers = Array.from(
     { length: count },
     (_, index) => new Writer({ through, writer: firstId + index, renewMs: index % 2 === 0 ? null : renewMs }),
@@ -240,20 +275,25 @@ export async function missingOn(node: MariadbNode, writers: readonly Writer[]): 
  * took writes through the proxy. `order`: the server ids in the order in which they were the primary.
  */
 export async function overlaps(
-  pair: MasterPair,
+  nodes: readonly MariadbNode[],
   writers: readonly Writer[],
   order: readonly number[],
 ): Promise<readonly string[]> {
   const nodeOf = new Map<string, number>();
-  for (const node of [pair.db1, pair.db2]) {
+  for (const node of nodes) {
     for (const row of await ledgerOf(node)) nodeOf.set(`${row.writer}/${row.seq}`, row.node);
   }
   const acks = writers.flatMap(({ id, acknowledged }) =>
-    acknowledged.map(ack => ({ ...ack, row: `${id}/${ack.seq}`, node: nodeOf.get(`${id}/${ack.seq}`) ?? -1 })),
+    acknowledged.map(ack => ({
+      ...ack,
+      row: `${id}/${ack.seq}`,
+      node: nodeOf.get(`${id}/${ack.seq}`) ?? -1,
+    })),
   );
-  const firstOf = (node: number): number => Math.min(...acks.filter(ack => ack.node === node).map(({ at }) => at));
+  const firstAt = new Map<number, number>();
+  for (const { node, at } of acks) firstAt.set(node, Math.min(at, firstAt.get(node) ?? Infinity));
   return acks.flatMap(({ row, node, sentAt }) => {
-    const later = order.slice(order.indexOf(node) + 1).some(next => sentAt > firstOf(next));
+    const later = order.slice(order.indexOf(node) + 1).some(next => sentAt > (firstAt.get(next) ?? Infinity));
     return order.includes(node) && !later ? [] : [`${row} on server ${node}`];
   });
 }
@@ -266,7 +306,8 @@ export async function assertSameRows({ db1, db2 }: MasterPair): Promise<void> {
     "select table_name as name from information_schema.tables where table_schema = 'app' order by 1",
   );
   for (const { name } of tables) {
-    const rows = (node: MariadbNode): Promise<unknown> => node.sql(`select * from app.\`${name}\` order by 1, 2`);
+    const rows = (node: MariadbNode): Promise<unknown> =>
+      node.sql(`select * from app.\`${name}\` order by 1, 2`);
     assert.deepEqual(await rows(db1), await rows(db2), `app.${name} differs`);
   }
 }

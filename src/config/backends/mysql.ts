@@ -1,4 +1,5 @@
-// The keys of a backend of MySQL or MariaDB servers. Part of schema.ts.
+// The keys of a backend of MySQL or MariaDB servers: how they are probed, and what a pair of masters needs. Part of schema.ts.
+// What the probe does with them: health/probers/mysql; what the election does: topology/evidence/mysql.ts.
 
 import { z } from 'zod';
 import {
@@ -22,7 +23,7 @@ const mysqlCheck = z
   .strictObject({
     user: z.string().min(1).max(80).meta({
       description:
-        'The database user that probes; needs no privilege but to connect. With REPLICATION CLIENT (MariaDB: REPLICA MONITOR) the state of replication is seen too.',
+        'The database user that probes; needs no privilege but to connect. With REPLICATION CLIENT (MariaDB: REPLICA MONITOR) the state of replication is seen too; in Group Replication it needs SELECT on performance_schema.replication_group_members.',
       sample: 'probe',
     }),
     password: z.string().optional().meta({

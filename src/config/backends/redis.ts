@@ -1,4 +1,5 @@
 // The keys of a backend of Redis servers, with or without Sentinel. Part of schema.ts.
+// What they mean for an election stands in topology/evidence/redis.ts and topology/sources/sentinel.ts.
 
 import { z } from 'zod';
 import { address, duration } from '../schema-values.ts';
@@ -73,7 +74,8 @@ const sentinel = z
     password,
     tls: wholeTls,
     max_servers: z.int().min(1).max(64).default(8).meta({
-      description: 'How many servers may be learned from the Sentinels when `servers` is left out. They are called redis-1, redis-2 …, and keep their names while the Sentinels list them.',
+      description:
+        'How many servers may be learned from the Sentinels when `servers` is left out. They are called redis-1, redis-2 …, and keep their names while the Sentinels list them.',
     }),
   })
   .transform(s => ({

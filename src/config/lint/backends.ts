@@ -1,4 +1,5 @@
-// Rules about backends: their servers, how they are probed, and the secrets of that. Part of lint.ts.
+// Rules about backends: their servers, how they are probed, and the secrets of that.
+// Not what a single value must be: the schema says that. Part of lint.ts.
 
 import { isSameAddress } from '../addresses.ts';
 import { formatPath, type Path } from '../path.ts';

@@ -1,4 +1,5 @@
-// Rules about frontends: their ports, their routes, and how long their clients wait. Part of lint.ts.
+// Rules about frontends: their ports, their routes, and how long their clients wait.
+// Not what a single value must be: the schema says that. Part of lint.ts.
 
 import { type Address } from '../../core/address.ts';
 import { bindsOverlap, isLoopback, reaches } from '../addresses.ts';

@@ -3,7 +3,7 @@
 // Formats: MySQL Reference Manual, "GTID Format and Storage" (tags since 8.3); MariaDB documentation, "Global Transaction ID".
 
 /** Both ends belong to it. */
-export type GtidRange = readonly [first: number, last: number];
+type GtidRange = readonly [first: number, last: number];
 
 /**
  * Transactions by origin, as inclusive ranges in ascending order that don't touch.

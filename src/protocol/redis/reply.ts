@@ -107,8 +107,7 @@ class Reader {
     while (items.length < count) {
       const item = this.read(depth + 1);
       // Each item that is still to come takes three bytes at least.
-      if (item.kind === 'need')
-        return { kind: 'need', bytes: item.bytes + 3 * (count - items.length - 1) };
+      if (item.kind === 'need') return { kind: 'need', bytes: item.bytes + 3 * (count - items.length - 1) };
       if (item.kind === 'bad') return item;
       items.push(item.value);
     }

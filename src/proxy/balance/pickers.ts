@@ -56,7 +56,11 @@ function rotate<T>(items: readonly T[], turn: number): readonly T[] {
 
 /** Load against weight. Array.prototype.sort is stable, so equally loaded servers keep their turn. */
 function byLoad(candidates: readonly ServerView[], context: PickContext): readonly ServerView[] {
-  const loads = candidates.map(server => context.load(server.name) / weightNow(server, context));
+  const { load } = context;
+  const equal = areEqual(candidates, context);
+  const loads = candidates.map(server =>
+    equal ? load(server.name) : load(server.name) / weightNow(server, context),
+  );
   // Often they are in order already, as when there is little to do.
   if (loads.every((value, index) => value >= (loads[index - 1] ?? 0))) return candidates;
   const weighed = candidates.map((server, index) => ({ server, load: loads[index] ?? 0 }));

@@ -52,11 +52,7 @@ const mysql = (replica: string, changeSource: string, autoPosition: string): Dia
     isEmptyGtids(lacks)
       ? null
       : `SELECT WAIT_FOR_EXECUTED_GTID_SET('${formatGtids(lacks, 'mysql')}', ${seconds})`,
-  execute: expression => [
-    `SET @statement = ${expression}`,
-    'PREPARE made FROM @statement',
-    'EXECUTE made',
-  ],
+  execute: expression => [`SET @statement = ${expression}`, 'PREPARE made FROM @statement', 'EXECUTE made'],
 });
 
 const oldMysql = mysql('SLAVE', 'CHANGE MASTER', 'MASTER_AUTO_POSITION');

@@ -36,7 +36,9 @@ export function mysqlFaults(ballot: FaultsBallot): readonly Fault[] {
 function casesOf(member: Member, { servers, memory }: FaultsBallot): readonly Case[] {
   return member.facts.channels.map(channel => {
     const view = sourceOf(channel, member.server, servers);
-    const [source = null] = view?.lastAnswer ? membersOf([{ ...view, health: { kind: 'up', fails: 0 } }]) : [];
+    const [source = null] = view?.lastAnswer
+      ? membersOf([{ ...view, health: { kind: 'up', fails: 0 } }])
+      : [];
     const watch = memory?.watch ?? {};
     return {
       member,
@@ -139,7 +141,8 @@ function cannotReceive(it: Case, error: ReplicationError): Fault {
 /** Before a server is copied over, what only it has must be elsewhere. */
 function rescue({ member, source, from }: Case): string {
   const only = source === null ? {} : lacksOf(source, member);
-  if (isNone(only) || source?.history == null) return `after you have made sure that ${from} lacks nothing of it`;
+  if (isNone(only) || !source?.history)
+    return `after you have made sure that ${from} lacks nothing of it`;
   return `after ${from} has fetched the ${tellGtids(only, source.history.flavor)} that only ${member.name} has`;
 }
 
@@ -170,7 +173,8 @@ function diverged(
   return members.flatMap((one, index) =>
     members.slice(index + 1).flatMap(other => {
       const [oneLacks, otherLacks] = [lacksOf(one, other), lacksOf(other, one)];
-      if (isNone(oneLacks) || isNone(otherLacks) || !(broken.has(one.name) || broken.has(other.name))) return [];
+      if (isNone(oneLacks) || isNone(otherLacks) || !(broken.has(one.name) || broken.has(other.name)))
+        return [];
       const ofBoth = found.filter(({ server }) => server === one.name || server === other.name);
       if (ofBoth.some(({ code }) => code === 'diverged')) return [];
       const flavor = one.history?.flavor ?? 'mariadb';
@@ -186,7 +190,10 @@ function diverged(
 function isSurelyBroken({ channel, lasting }: Case): boolean {
   if (!isBroken(channel)) return false;
   return (
-    applyFault(channel) !== null || receiveFault(channel) !== null || lasting.notApplying || lasting.notReceiving
+    applyFault(channel) !== null ||
+    receiveFault(channel) !== null ||
+    lasting.notApplying ||
+    lasting.notReceiving
   );
 }
 

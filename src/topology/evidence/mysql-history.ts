@@ -46,9 +46,25 @@ export function historyOf(facts: ServerFacts | null): GtidHistory | null {
  * servers aren't asked at the same moment: what one has written since is seen first at the one that is asked later.)
  */
 export function lackingOf(from: GtidHistory, of: GtidSet): GtidSet {
+  if (isApartFrom(from, of)) return {};
   const missing = missingGtids(from.transactions, of);
   if (from.own === undefined) return missing;
-  return Object.freeze(Object.fromEntries(Object.entries(missing).filter(([origin]) => !isOwn(origin, from))));
+  return Object.freeze(
+    Object.fromEntries(Object.entries(missing).filter(([origin]) => !isOwn(origin, from))),
+  );
+}
+
+/**
+ * Servers that are kept equal by federated tables or by their application log transactions all the same, each its own: of
+ * two that the operator's SQL tells apart and that have none in common, neither lacks any. (One that has nothing at all is
+ * no such server, but one that lost its data.)
+ */
+export function isApartFrom({ apart, transactions }: GtidHistory, of: GtidSet): boolean {
+  const origins = Object.keys(transactions);
+  const strange = (origin: string): boolean => of[origin] === undefined && !origin.endsWith('-*');
+  // A position that doesn't name its origin, `0-*`, is one that was replicated: on either side.
+  const unnamed = Object.keys(of).some(origin => origin.endsWith('-*'));
+  return apart === true && origins.length > 0 && !unnamed && origins.every(strange);
 }
 
 /** Only those of a set that the server itself has written. */

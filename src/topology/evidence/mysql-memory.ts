@@ -94,7 +94,7 @@ function extended(samples: readonly Sample[], server: ServerView | undefined): r
   const last = samples.at(-1);
   if (result === null || history === null || (last !== undefined && result.at <= last.at)) return samples;
   const before = samples.at(-2);
-  const near = last !== undefined && before !== undefined && last.at - before.at < SAMPLES_APART_MS;
+  const near = before !== undefined && result.at - before.at < SAMPLES_APART_MS;
   const all = [...(near ? samples.slice(0, -1) : samples), { at: result.at, history }];
   const settled = all.findLastIndex(sample => sample.at <= result.at - SETTLED_AFTER_MS);
   return Object.freeze(all.slice(Math.max(0, settled)));

@@ -21,7 +21,7 @@ const IDENTIFIER_MAX_CHARS = 64;
 const CHANNEL = /^[\w.-]*$/;
 
 /** A channel whose name could carry SQL gets no statements at all. */
-export function canBeWritten(channel: string): boolean {
+function canBeWritten(channel: string): boolean {
   return CHANNEL.test(channel);
 }
 
@@ -49,17 +49,28 @@ export function reconcile(one: Side, other: Side): Mend {
     { ...other, lacks: lacksOf(other.member, one.member) },
   ].flatMap(({ channel, ...rest }) => (channel === null ? [] : [{ channel, ...rest }]));
   if (!sides.every(({ channel }) => canBeWritten(channel))) return [];
-  const steps = sides.map(({ member, channel, lacks }) => ({ member, channel, lacks, sql: dialectOf(member) }));
+  const steps = sides.map(({ member, channel, lacks }) => ({
+    member,
+    channel,
+    lacks,
+    sql: dialectOf(member),
+  }));
   return [
     ...steps.flatMap(({ member, sql }) =>
-      on(member, sql.isMariadb ? ['SET @strict = @@GLOBAL.gtid_strict_mode', 'SET GLOBAL gtid_strict_mode = 0'] : []),
+      on(
+        member,
+        sql.isMariadb ? ['SET @strict = @@GLOBAL.gtid_strict_mode', 'SET GLOBAL gtid_strict_mode = 0'] : [],
+      ),
     ),
     ...steps.flatMap(({ member, channel, sql }) =>
       on(member, [sql.stop(channel), sql.byAppliedPosition(channel), sql.start(channel)]),
     ),
     ...steps.flatMap(({ member, lacks, sql }) => on(member, [sql.waitFor(lacks, WAIT_SECONDS)])),
     ...steps.flatMap(({ member, sql }) =>
-      on(member, sql.isMariadb ? ['SET GLOBAL gtid_strict_mode = COALESCE(@strict, @@GLOBAL.gtid_strict_mode)'] : []),
+      on(
+        member,
+        sql.isMariadb ? ['SET GLOBAL gtid_strict_mode = COALESCE(@strict, @@GLOBAL.gtid_strict_mode)'] : [],
+      ),
     ),
   ];
 }

@@ -8,7 +8,15 @@ import { claimantsOf } from '../elect.ts';
 import { type Ballot, type Choice, type Claimant, type Evidence } from '../evidence.ts';
 import { isBroken, isWorkingOff } from './mysql-channels.ts';
 import { mysqlFaults } from './mysql-faults.ts';
-import { historyOf, isNone, lackingOf, ownOf, tellGtids, type GtidHistory } from './mysql-history.ts';
+import {
+  historyOf,
+  isApartFrom,
+  isNone,
+  lackingOf,
+  ownOf,
+  tellGtids,
+  type GtidHistory,
+} from './mysql-history.ts';
 import { newest, remember, settledBy, type MysqlMemory, type Sample } from './mysql-memory.ts';
 
 export type { MysqlMemory };
@@ -67,7 +75,8 @@ function isStranger({ name, facts }: Claimant, { primary, systemId }: MysqlMemor
 }
 
 function judgeStranger({ name, facts }: Claimant, { primary, systemId }: MysqlMemory): Judgement {
-  const its = facts.systemId === null ? 'it belongs to no cluster' : `it belongs to cluster ${facts.systemId}`;
+  const its =
+    facts.systemId === null ? 'it belongs to no cluster' : `it belongs to cluster ${facts.systemId}`;
   const ours = systemId === null ? `${primary} to none` : `${primary} to ${systemId}`;
   return {
     kind: 'stranger',
@@ -111,12 +120,18 @@ function judgeSuccessor(claimant: Claimant, { now }: MysqlBallot, memory: MysqlM
   const lostAt = memory.unseenSince ?? now;
   if (facts.channels.length === 0 && (history === null || newest(memory) === null)) return fit;
   if (server.result === null || server.result.at <= lostAt) {
-    return { kind: 'wait', why: `${name} is asked once more: its newest word is older than the loss of ${memory.primary}` };
+    return {
+      kind: 'wait',
+      why: `${name} is asked once more: its newest word is older than the loss of ${memory.primary}`,
+    };
   }
   const lostFor = now - lostAt;
   const arriving = facts.channels.some(({ receiving }) => receiving === 'yes');
   if (facts.channels.some(isWorkingOff) ? lostFor < CATCH_UP_MAX_MS : arriving && lostFor < ARRIVAL_MAX_MS) {
-    return { kind: 'wait', why: `${name} is waited for: it applies what it has received of ${memory.primary}` };
+    return {
+      kind: 'wait',
+      why: `${name} is waited for: it applies what it has received of ${memory.primary}`,
+    };
   }
   return judgeBySets(claimant, history, memory);
 }
@@ -161,6 +176,7 @@ function promotionOf(claimant: Claimant, { memory, policy }: MysqlBallot): strin
   const last = memory === null ? null : newest(memory);
   if (policy === 'ordered' || memory === null || history === null || last === null) return null;
   if (claimant.name === memory.primary || !isNone(lackingSample(history, last))) return null;
+  if (isApartFrom(history, last.history.transactions)) return null;
   const more = ownOf(lackingOf(last.history, history.transactions), history);
   if (isNone(more)) return null;
   return `it has all that ${memory.primary} was last known to have, and ${tellGtids(more, history.flavor)} of its own`;
@@ -178,12 +194,16 @@ function best(eligible: readonly Claimant[], { current }: MysqlBallot): Choice |
   if (clusters.size === 1 && !clusters.has(null)) {
     const chosen = present ?? first;
     const why = present === undefined ? 'it is the first in file order' : 'it was the primary before';
-    return { primary: chosen.name, reasons: [`all members of the cluster may be written to; ${chosen.name} is: ${why}`] };
+    return {
+      primary: chosen.name,
+      reasons: [`all members of the cluster may be written to; ${chosen.name} is: ${why}`],
+    };
   }
   const histories = eligible.map(({ name, facts }) => ({ name, history: historyOf(facts) }));
   const complete = histories.filter(({ history }) =>
     histories.every(
-      other => history !== null && other.history !== null && isNone(lackingOf(history, other.history.transactions)),
+      other =>
+        history !== null && other.history !== null && isNone(lackingOf(history, other.history.transactions)),
     ),
   );
   const [only] = complete;

@@ -77,6 +77,9 @@ function refusalOf(
   const history = historyOf(facts);
   // Servers from before Redis 4 tell no ids: nothing speaks against them.
   if (history === null || opinion?.process === history.runId) return null;
+  // A process that was seen as a replica has been promoted since, and not restarted. What it goes on with may be new to us:
+  // replicas that found their primary restarted empty have taken that for theirs.
+  if (opinion !== null && memory?.replicas[keyOf(server)] === history.runId) return null;
   const claim = memory?.claims[keyOf(server)];
   const settled = now - (claim?.runId === history.runId ? claim.since : now) >= settleMs;
   const unless = `it is believed when it has said so for ${settleMs / 1000} s without contradiction`;
@@ -88,7 +91,7 @@ function refusalOf(
   }
   const standing = standingOf(history, server, lineage, memory, servers);
   if (standing === 'same' || standing === 'promoted') return null;
-  if (standing === 'behind' && (opinion !== null || settled || isFollowed(history, server, servers))) return null;
+  if (standing === 'behind' && (settled || isFollowed(history, server, servers))) return null;
   const rivals = rivalsOf(server, lineage, servers).map(rival => rival.name);
   if (standing === 'reloaded' && (rivals.length === 0 || isFollowed(history, server, servers))) return null;
   if (settled && (standing === 'reloaded' || rivals.length === 0)) return null;

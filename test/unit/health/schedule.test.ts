@@ -22,6 +22,11 @@ const cases: readonly [string, { health: HealthState; result: ProbeResult | null
       { health: { kind: 'up', fails: 1 }, result: fail('L7TOUT'), tempo: 'calm' },
       50,
     ],
+    [
+      'a wrong password: interval, even without a primary, for the server logs each try',
+      { health: up, result: fail('L7AUTH'), tempo: 'vacant' },
+      1000,
+    ],
     ['a busy server: fast', { health: up, result: fail('L7BUSY'), tempo: 'calm' }, 50],
     ['a dead server of a healthy backend: interval', { health: down(), result: fail(), tempo: 'calm' }, 1000],
     [

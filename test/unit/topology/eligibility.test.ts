@@ -42,3 +42,12 @@ test('eligibility: with a limit, a replica that lags or does not replicate gets 
   assert.deepEqual(names(readable(view, 0, 10_000)), ['pg1']);
   assert.deepEqual(names(readable(view, 0, null)), ['pg1', 'pg2', 'pg3']);
 });
+
+test('eligibility: one that answers without a role serves nobody where there are roles, and everybody where there are none', () => {
+  const answer = pass({ role: 'unknown', writable: false });
+  const view = backend([server('pg1', passReplica()), server('pg2', answer)]);
+  assert.deepEqual(names(serving(view, 0)), ['pg1']);
+  assert.deepEqual(names(readable(view, 0, null)), ['pg1']);
+  const web = backend([server('b1', answer)], { protocol: 'http' });
+  assert.deepEqual(names(serving(web, 0)), ['b1']);
+});

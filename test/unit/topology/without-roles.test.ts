@@ -110,3 +110,17 @@ test('without roles: what a server last answered is kept through a failure', () 
   const [c1] = s.view().servers;
   assert.deepEqual([c1?.result?.code, c1?.lastAnswer?.code], ['L4TOUT', 'L4OK']);
 });
+
+test('without roles: an answer is told in the words of the check, once', () => {
+  const s = setup();
+  const detail = 'GET /health: 200';
+  const answer = { ...passTcp(), code: 'L7OK', detail } as const;
+  s.tell('c1', answer);
+  s.tell('c1', answer);
+  s.tell('c1', { ...fail('L7HTTP'), detail: 'GET /health: 503, expected 200' });
+  assert.deepEqual(s.sentences, [
+    'c1: answers (GET /health: 200)',
+    'c1 is up, was unknown',
+    'c1: L7HTTP (GET /health: 503, expected 200)',
+  ]);
+});

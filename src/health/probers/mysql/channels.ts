@@ -2,7 +2,12 @@
 // Pure. Used by interview.ts. What is wrong with it is for topology to say.
 
 import { truncate } from '../../../core/limits.ts';
-import { isEmptyGtids, missingGtids, parseMariadbGtids, parseMysqlGtids } from '../../../protocol/mysql/gtid.ts';
+import {
+  isEmptyGtids,
+  missingGtids,
+  parseMariadbGtids,
+  parseMysqlGtids,
+} from '../../../protocol/mysql/gtid.ts';
 import { type ReplicationChannel, type ReplicationError } from '../../result.ts';
 import { type Texts } from './variables.ts';
 
@@ -69,7 +74,10 @@ function readCaughtUp(tell: Tell, applying: boolean, variables: Texts): boolean 
   }
   const state = tell('slave_sql_running_state', 'replica_sql_running_state', 'slave_sql_state') ?? '';
   if (applying && HAS_APPLIED_ALL.test(state)) return true;
-  const receivedTo = [tell('master_log_file', 'source_log_file'), tell('read_master_log_pos', 'read_source_log_pos')];
+  const receivedTo = [
+    tell('master_log_file', 'source_log_file'),
+    tell('read_master_log_pos', 'read_source_log_pos'),
+  ];
   const appliedTo = [
     tell('relay_master_log_file', 'relay_source_log_file'),
     tell('exec_master_log_pos', 'exec_source_log_pos'),

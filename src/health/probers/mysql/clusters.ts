@@ -16,7 +16,7 @@ export interface Membership {
 }
 
 export const GALERA_QUESTION =
-  "show global status where variable_name in ('wsrep_ready', 'wsrep_local_state', 'wsrep_local_state_comment', 'wsrep_cluster_status', 'wsrep_cluster_state_uuid', 'wsrep_last_committed')";
+  "show global status where variable_name in ('wsrep_ready', 'wsrep_local_state', 'wsrep_local_state_comment', 'wsrep_cluster_status', 'wsrep_cluster_state_uuid', 'wsrep_last_committed', 'wsrep_evs_state')";
 export const GROUP_QUESTION =
   'select m.*, @@global.server_uuid as own_id from performance_schema.replication_group_members m';
 
@@ -41,7 +41,12 @@ export function isGroupMember(variables: Texts): boolean {
  */
 export function galeraUnsettled(status: Texts): string | null {
   const state = status.get('wsrep_evs_state') ?? '';
-  if (status.get('wsrep_cluster_status')?.toLowerCase() !== 'primary' || state === '' || state === OPERATIONAL) return null;
+  if (
+    status.get('wsrep_cluster_status')?.toLowerCase() !== 'primary' ||
+    state === '' ||
+    state === OPERATIONAL
+  )
+    return null;
   return `Galera: its cluster is finding out who is left (${state}), no commit ends until then`;
 }
 

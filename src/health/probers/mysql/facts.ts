@@ -8,7 +8,13 @@ import { type Membership } from './clusters.ts';
 import { isOn, type Texts } from './variables.ts';
 
 const POSITION_MAX_CHARS = 200;
-const READ_ONLY = ['read_only', 'super_read_only', 'innodb_read_only', 'transaction_read_only', 'tx_read_only'];
+const READ_ONLY = [
+  'read_only',
+  'super_read_only',
+  'innodb_read_only',
+  'transaction_read_only',
+  'tx_read_only',
+];
 
 export interface Told {
   readonly version: string;
@@ -47,7 +53,9 @@ export function readFacts({ version, variables, membership, channels }: Told): R
   const remarks = [
     membership?.remark ?? null,
     readOnly === null ? null : `${readOnly} is on`,
-    channels === null ? 'replication is not visible (GRANT REPLICATION CLIENT; MariaDB: REPLICA MONITOR)' : null,
+    channels === null
+      ? 'replication is not visible (GRANT REPLICATION CLIENT; MariaDB: REPLICA MONITOR)'
+      : null,
     ...(channels ?? []).map(brokenWords),
   ].filter(words => words !== null);
   return { facts, remark: remarks.length === 0 ? null : remarks.join('; ') };

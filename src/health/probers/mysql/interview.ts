@@ -20,7 +20,14 @@ import { type Rows } from './driver.ts';
 import { readFacts, type Reading } from './facts.ts';
 import { NO_PRIVILEGE, timeoutFailure } from './failures.ts';
 import { Session, type SessionOptions } from './session.ts';
-import { NAMES_QUESTION, pairsOf, sessionSettings, textsOf, variablesQuestion, type Texts } from './variables.ts';
+import {
+  NAMES_QUESTION,
+  pairsOf,
+  sessionSettings,
+  textsOf,
+  variablesQuestion,
+  type Texts,
+} from './variables.ts';
 
 const SYNTAX_ERROR = 1064;
 const TABLE_DENIED = 1142;
@@ -46,7 +53,10 @@ export class Interview {
   #onOwnSql = false;
   #underWay: Promise<Part> | null = null;
 
-  constructor(options: SessionOptions & { readonly check: InterviewCheck }, onIdleLoss: (detail: string) => void) {
+  constructor(
+    options: SessionOptions & { readonly check: InterviewCheck },
+    onIdleLoss: (detail: string) => void,
+  ) {
     this.#check = options.check;
     this.session = new Session(options, onIdleLoss);
   }
@@ -156,7 +166,15 @@ export class Interview {
 
   /** The SQL decides who of several that take writes is the primary; the others are replicas to us. */
   #ruled({ facts, remark }: Reading, value: Uint8Array | null | undefined): Part {
-    if (saysYes(value)) return { kind: 'answered', facts, remark };
+    if (saysYes(value)) {
+      const { history, channels } = facts;
+      const apart = this.#channels !== null && channels.length === 0 && history?.kind === 'gtid';
+      return {
+        kind: 'answered',
+        facts: apart ? { ...facts, history: { ...history, apart } } : facts,
+        remark,
+      };
+    }
     const words = 'check.writable says no';
     return {
       kind: 'answered',

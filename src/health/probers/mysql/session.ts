@@ -35,7 +35,7 @@ const GOODBYE_MAX_MS = 1000;
 /** Two plugins, each with its switch, data and key, are eight. */
 const LOGIN_PACKETS_MAX = 16;
 
-export type SessionCheck = Pick<CheckConfig<'mysql'>, 'user' | 'password' | 'database' | 'tls'>;
+type SessionCheck = Pick<CheckConfig<'mysql'>, 'user' | 'password' | 'database' | 'tls'>;
 
 export interface SessionOptions {
   readonly address: Address;
@@ -184,9 +184,7 @@ export class Session {
   /** Nothing is asked, so it can only be the reason of an end. */
   #idleWords(payload: Uint8Array): void {
     const error = decodeError(payload);
-    this.#fail(
-      error === null ? failure('L7RSP', 'a packet that nothing asked for') : serverFailure(error),
-    );
+    this.#fail(error === null ? failure('L7RSP', 'a packet that nothing asked for') : serverFailure(error));
   }
 
   #greeted(payload: Uint8Array): void {

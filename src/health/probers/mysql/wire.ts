@@ -81,7 +81,11 @@ export class Wire {
       if (this.#ended) return;
       const refused = options.rejectUnauthorized !== false && !secure.authorized;
       // Node.js says it is an error, and gives its code.
-      done(refused ? failure('L6RSP', `TLS: the certificate is refused: ${String(secure.authorizationError)}`) : null);
+      done(
+        refused
+          ? failure('L6RSP', `TLS: the certificate is refused: ${String(secure.authorizationError)}`)
+          : null,
+      );
     });
     secure.on('data', chunk => this.#receive(chunk));
     this.#watch(secure);

@@ -23,7 +23,10 @@ import { Session } from './session.ts';
 
 export interface RedisProberOptions {
   readonly address: Address;
-  readonly check: Pick<CheckConfig<'redis'>, 'user' | 'password' | 'tls' | 'reconnectIntervalMs' | 'timeoutMs'>;
+  readonly check: Pick<
+    CheckConfig<'redis'>,
+    'user' | 'password' | 'tls' | 'reconnectIntervalMs' | 'timeoutMs'
+  >;
   readonly clock: Clock;
 }
 

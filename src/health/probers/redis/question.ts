@@ -123,9 +123,7 @@ function readHistory(fields: Fields, offset: number | null, runId: string | null
   const next = readCount(fields.get('second_repl_offset'));
   // The second offset is that of the first byte that isn't shared.
   const previous =
-    next === null || next === 0 || /^0*$/.test(earlier)
-      ? null
-      : { replicationId: earlier, until: next - 1 };
+    next === null || next === 0 || /^0*$/.test(earlier) ? null : { replicationId: earlier, until: next - 1 };
   return { kind: 'redis', replicationId, offset, previous, runId };
 }
 

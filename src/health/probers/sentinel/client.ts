@@ -74,7 +74,9 @@ export class SentinelClient {
     this.#askAgain = false;
     this.#timer?.cancel();
     const { timeoutMs } = this.#options;
-    const session = (this.#session ??= this.#connect(() => this.#lost(session)));
+    const kept = this.#session;
+    const session: Session = kept ?? this.#connect(() => this.#lost(session));
+    this.#session = session;
     const limit = this.#limit(session, timeoutMs);
     const answer = await this.#question(session);
     limit();
@@ -82,6 +84,8 @@ export class SentinelClient {
     if (session.phase === 'ended') this.#session = null;
     this.#asking = false;
     const failed = 'code' in answer;
+    // An open session that was lost amid the question shows only that; a new one tells whether the Sentinel is gone.
+    if (failed && kept !== null && answer.code === 'L4LOST') return void this.#ask();
     if (failed) this.#heard(null, answer.detail);
     else this.#heard(answer, '');
     if (!this.#listening && !failed) this.#listen();
@@ -166,7 +170,7 @@ export class SentinelClient {
 }
 
 /** The replies to the three commands of a question. */
-export function readSentinelAnswer(replies: readonly Reply[], master: string): SentinelAnswer | Failure {
+function readSentinelAnswer(replies: readonly Reply[], master: string): SentinelAnswer | Failure {
   const [named, state, list] = replies;
   if (named?.kind === 'null') return failure('L7STS', `it watches no service called ${master}`);
   const error = replies.find(reply => reply.kind === 'error');

@@ -71,7 +71,15 @@ test('redis replies: what is not of the protocol is refused', () => {
 
 test('redis replies: what will be too large is refused as soon as it is announced', () => {
   const endless = '*1\r\n'.repeat(20);
-  for (const bytes of ['$999999\r\n', '$99999999\r\n', '*9999\r\n', '%5000\r\n', '>8192\r\n', endless, 'x'.repeat(262_145)]) {
+  for (const bytes of [
+    '$999999\r\n',
+    '$99999999\r\n',
+    '*9999\r\n',
+    '%5000\r\n',
+    '>8192\r\n',
+    endless,
+    'x'.repeat(262_145),
+  ]) {
     assert.equal(decode(bytes).kind, 'bad', bytes.slice(0, 20));
   }
   assert.equal(decode(`+${'x'.repeat(1000)}`).kind, 'need');

@@ -40,10 +40,20 @@ function faultsAfter(
   rounds.forEach((views, index) => {
     const now = (index + 1) * 100;
     const servers = views.map(view => stamped(view, now));
-    ballot = { servers, current: 'db1', memory, policy: 'ordered', opinion: null, now, freshnessMs: FRESHNESS_MS, ...given };
+    ballot = {
+      servers,
+      current: 'db1',
+      memory,
+      policy: 'ordered',
+      opinion: null,
+      now,
+      freshnessMs: FRESHNESS_MS,
+      ...given,
+    };
     const first = servers[0];
     const facts = first?.lastAnswer?.facts;
-    const chosen = first && facts && first.health.kind === 'up' ? { name: first.name, server: first, facts } : null;
+    const chosen =
+      first && facts && first.health.kind === 'up' ? { name: first.name, server: first, facts } : null;
     memory = remember(ballot, chosen);
     ballot = { ...ballot, memory };
   });
@@ -66,15 +76,28 @@ interface Case {
   readonly servers: readonly ServerView[];
   /** In how many results in a row; 1 if left out. */
   readonly seen?: number;
-  readonly faults: readonly { readonly server: string; readonly code: string; readonly what?: RegExp; readonly mend?: number }[];
+  readonly faults: readonly {
+    readonly server: string;
+    readonly code: string;
+    readonly what?: RegExp;
+    readonly mend?: number;
+  }[];
 }
 
 const cases: readonly Case[] = [
   { name: 'nothing is wrong with a pair that replicates', servers: [well1(), well2()], seen: 2, faults: [] },
-  { name: 'lag is no fault', servers: [well1('0-1-5000'), db('db2', '0-1-3', [channel('db1', { caughtUp: false, lagSeconds: 60 })])], seen: 3, faults: [] },
+  {
+    name: 'lag is no fault',
+    servers: [well1('0-1-5000'), db('db2', '0-1-3', [channel('db1', { caughtUp: false, lagSeconds: 60 })])],
+    seen: 3,
+    faults: [],
+  },
   {
     name: 'a source that is away is no fault',
-    servers: [server('db1', fail(), down()), db('db2', '0-1-3', [channel('db1', unreceived(2003, 'Can’t connect'))])],
+    servers: [
+      server('db1', fail(), down()),
+      db('db2', '0-1-3', [channel('db1', unreceived(2003, 'Can’t connect'))]),
+    ],
     seen: 3,
     faults: [],
   },
@@ -85,7 +108,12 @@ const cases: readonly Case[] = [
       db('db2', '0-1-3,0-2-7', [channel('db1', brokenBy(1950, ORDER))]),
     ],
     faults: [
-      { server: 'db1', code: 'gtid-order', what: /^db1 does not apply db2’s .* it lacks 3 transactions \(0-2-5\.\.7\) of db2, db2 lacks 2 .* gtid_domain_id/, mend: 14 },
+      {
+        server: 'db1',
+        code: 'gtid-order',
+        what: /^db1 does not apply db2’s .* it lacks 3 transactions \(0-2-5\.\.7\) of db2, db2 lacks 2 .* gtid_domain_id/,
+        mend: 14,
+      },
       { server: 'db2', code: 'gtid-order', what: /db2 can’t take over without loss/, mend: 14 },
       { server: 'db1', code: 'diverged', what: /neither has all rows/, mend: 0 },
     ],
@@ -93,18 +121,24 @@ const cases: readonly Case[] = [
   {
     name: 'a row in the way: the one that gives way is kept',
     servers: [well1('0-1-101'), db('db2', '0-1-100', [channel('db1', brokenBy(1062, DUPLICATE_ROW))])],
-    faults: [{ server: 'db2', code: 'duplicate-key', what: /PRIMARY 500 in app\.t.*app\.t_kept_on_db2/, mend: 11 }],
+    faults: [
+      { server: 'db2', code: 'duplicate-key', what: /PRIMARY 500 in app\.t.*app\.t_kept_on_db2/, mend: 11 },
+    ],
   },
   {
     name: 'a row in the way, told by a statement: its text is not shown',
     servers: [well1('0-1-101'), db('db2', '0-1-100', [channel('db1', brokenBy(1062, DUPLICATE_STATEMENT))])],
-    faults: [{ server: 'db2', code: 'duplicate-key', what: /^(?!.*hunter2).*PRIMARY 500 in app\.t/, mend: 11 }],
+    faults: [
+      { server: 'db2', code: 'duplicate-key', what: /^(?!.*hunter2).*PRIMARY 500 in app\.t/, mend: 11 },
+    ],
   },
   {
     name: 'a key that could carry SQL gets into no statement',
     servers: [
       well1('0-1-101'),
-      db('db2', '0-1-100', [channel('db1', brokenBy(1062, DUPLICATE_ROW.replace('500', `x\\'; drop table t; --`)))]),
+      db('db2', '0-1-100', [
+        channel('db1', brokenBy(1062, DUPLICATE_ROW.replace('500', `x\\'; drop table t; --`))),
+      ]),
     ],
     faults: [{ server: 'db2', code: 'duplicate-key', mend: 0 }],
   },
@@ -112,7 +146,15 @@ const cases: readonly Case[] = [
     name: 'a missing row is left to a person',
     servers: [
       well1('0-1-101'),
-      db('db2', '0-1-100', [channel('db1', brokenBy(1032, "Could not execute Update_rows_v1 event on table app.t; Can't find record in 't', Error_code: 1032; handler error"))]),
+      db('db2', '0-1-100', [
+        channel(
+          'db1',
+          brokenBy(
+            1032,
+            "Could not execute Update_rows_v1 event on table app.t; Can't find record in 't', Error_code: 1032; handler error",
+          ),
+        ),
+      ]),
     ],
     faults: [{ server: 'db2', code: 'row-missing', what: /app\.t/, mend: 0 }],
   },
@@ -120,7 +162,12 @@ const cases: readonly Case[] = [
     name: 'purged logs: a fresh copy, after what only it has is elsewhere',
     servers: [well1('0-1-101'), db('db2', '0-1-50,0-2-52', [channel('db1', unreceived(1236, PURGED))])],
     faults: [
-      { server: 'db2', code: 'binlog-gone', what: /fresh copy of db1 .* after db1 has fetched the 2 transactions \(0-2-51\.\.52\)/, mend: 0 },
+      {
+        server: 'db2',
+        code: 'binlog-gone',
+        what: /fresh copy of db1 .* after db1 has fetched the 2 transactions \(0-2-51\.\.52\)/,
+        mend: 0,
+      },
       { server: 'db2', code: 'diverged', mend: 0 },
     ],
   },
@@ -131,20 +178,45 @@ const cases: readonly Case[] = [
   },
   {
     name: 'a refused replication user is a fault of receiving',
-    servers: [well1(), db('db2', '0-1-100', [channel('db1', unreceived(1045, 'error connecting to master: secrets'))])],
+    servers: [
+      well1(),
+      db('db2', '0-1-100', [channel('db1', unreceived(1045, 'error connecting to master: secrets'))]),
+    ],
     faults: [{ server: 'db2', code: 'receive-error', what: /does not let its user in/, mend: 0 }],
   },
   {
     name: 'any other error of applying is shown without its statement',
-    servers: [well1('0-1-101'), db('db2', '0-1-100', [channel('db1', brokenBy(1146, "Error 'Table 'app.x' doesn't exist' on query. Default database: ''. Query: 'update x set p=hunter2'"))])],
-    faults: [{ server: 'db2', code: 'apply-error', what: /^(?!.*hunter2).*error 1146: Error 'Table 'app\.x'/, mend: 0 }],
+    servers: [
+      well1('0-1-101'),
+      db('db2', '0-1-100', [
+        channel(
+          'db1',
+          brokenBy(
+            1146,
+            "Error 'Table 'app.x' doesn't exist' on query. Default database: ''. Query: 'update x set p=hunter2'",
+          ),
+        ),
+      ]),
+    ],
+    faults: [
+      {
+        server: 'db2',
+        code: 'apply-error',
+        what: /^(?!.*hunter2).*error 1146: Error 'Table 'app\.x'/,
+        mend: 0,
+      },
+    ],
   },
   {
     name: 'a deadlock is tried once more',
     servers: [well1('0-1-101'), db('db2', '0-1-100', [channel('db1', brokenBy(1213))])],
     faults: [{ server: 'db2', code: 'apply-error', mend: 1 }],
   },
-  { name: 'a stopped thread seen once is no fault yet', servers: [well1(), db('db2', '0-1-100', [channel('db1', { applying: false })])], faults: [] },
+  {
+    name: 'a stopped thread seen once is no fault yet',
+    servers: [well1(), db('db2', '0-1-100', [channel('db1', { applying: false })])],
+    faults: [],
+  },
   {
     name: 'a stopped applying thread seen twice is one',
     servers: [well1(), db('db2', '0-1-100', [channel('db1', { applying: false })])],
@@ -159,7 +231,10 @@ const cases: readonly Case[] = [
   },
   {
     name: 'a pair gone apart while a thread is stopped is named and mended',
-    servers: [well1('0-1-103'), db('db2', '0-1-100,0-2-104', [channel('db1', { applying: false, receiving: 'no' })])],
+    servers: [
+      well1('0-1-103'),
+      db('db2', '0-1-100,0-2-104', [channel('db1', { applying: false, receiving: 'no' })]),
+    ],
     seen: 2,
     faults: [
       { server: 'db2', code: 'apply-stopped', mend: 1 },
@@ -184,7 +259,8 @@ for (const { name, servers, seen = 1, faults } of cases) {
     found.forEach((fault, index) => {
       const expected = faults[index];
       if (expected?.what) assert.match(fault.what, expected.what);
-      if (expected?.mend !== undefined) assert.equal(fault.mend.length, expected.mend, JSON.stringify(fault.mend, null, 1));
+      if (expected?.mend !== undefined)
+        assert.equal(fault.mend.length, expected.mend, JSON.stringify(fault.mend, null, 1));
     });
   });
 }
@@ -199,10 +275,19 @@ test('mysql faults: a missed probe neither clears nor adds one', () => {
 });
 
 test('mysql faults: told when they appear and are over, not at every new count', () => {
-  const fault = (count: number): Fault => ({ server: 'db2', code: 'gtid-order', what: `db2 lacks ${count} transactions (0-1-5..${count})`, mend: [] });
+  const fault = (count: number): Fault => ({
+    server: 'db2',
+    code: 'gtid-order',
+    what: `db2 lacks ${count} transactions (0-1-5..${count})`,
+    mend: [],
+  });
   const views = [well1(), well2()];
   const told = (before: readonly Fault[], after: readonly Fault[]): readonly string[] =>
-    describeChange({ before: backend(views, { faults: before }), after: backend(views, { faults: after }), at: 0 });
+    describeChange({
+      before: backend(views, { faults: before }),
+      after: backend(views, { faults: after }),
+      at: 0,
+    });
   assert.deepEqual(told([], [fault(7)]), ['db2: gtid-order: db2 lacks 7 transactions (0-1-5..7)']);
   assert.deepEqual(told([fault(7)], [fault(8)]), []);
   assert.deepEqual(told([fault(7)], []), ['db2: gtid-order is over']);
@@ -212,7 +297,11 @@ test('mysql faults: MySQL gets the statements of its version', () => {
   const stopped = [channel('db1', { name: 'from-db1', applying: false })];
   const mendOn = (version: string): readonly string[] => {
     const uuid = '3e11fa47-71ca-11e1-9e33-c80aa9429562';
-    const history = { kind: 'gtid' as const, flavor: 'mysql' as const, transactions: { [uuid]: [[1, 5]] as const } };
+    const history = {
+      kind: 'gtid' as const,
+      flavor: 'mysql' as const,
+      transactions: { [uuid]: [[1, 5]] as const },
+    };
     const of = (name: string, follows: readonly ReplicationChannel[]): ServerView =>
       server(name, master(name, null, { follows, version, history }));
     const views = [of('db1', []), of('db2', stopped)];

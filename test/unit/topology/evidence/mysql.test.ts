@@ -73,6 +73,17 @@ const stories: readonly Story[] = [
     ],
   },
   {
+    name: 'a word from before the loss is no evidence of what has arrived since',
+    words: [
+      ...settled,
+      { at: 2300, server: 'db2', says: db2('0-1-100', after1), primary: 'db1' },
+      { at: 2400, server: 'db1', says: db1('0-1-130'), primary: 'db1' },
+      { at: 2500, server: 'db1', says: fail('L4LOST'), primary: 'db1' },
+      { at: 2501, server: 'db1', says: dead, primary: null, reason: /db2 is asked once more/ },
+      { at: 2510, server: 'db2', says: db2('0-1-130', after1), primary: 'db2' },
+    ],
+  },
+  {
     name: 'what was still on its way is waited for, but not for ever',
     words: [
       ...settled,
@@ -87,7 +98,13 @@ const stories: readonly Story[] = [
       ...settled,
       { at: 2400, server: 'db1', says: db1('0-1-130'), primary: 'db1' },
       ...killed(2500),
-      { at: 2510, server: 'db2', says: db2('0-1-120', working1), primary: null, reason: /applies what it has received/ },
+      {
+        at: 2510,
+        server: 'db2',
+        says: db2('0-1-120', working1),
+        primary: null,
+        reason: /applies what it has received/,
+      },
       { at: 4499, server: 'db2', says: db2('0-1-125', working1), primary: null },
       {
         at: 4500,
@@ -104,9 +121,27 @@ const stories: readonly Story[] = [
       ...settled,
       { at: 2400, server: 'db1', says: db1('0-1-103'), primary: 'db1' },
       ...killed(2500),
-      { at: 2510, server: 'db2', says: db2('0-1-100', after1), primary: 'db2', reason: /without 3 transactions/ },
-      { at: 3000, server: 'db2', says: db2('0-1-100,0-2-104', after1), primary: 'db2', reason: /without 3 transactions/ },
-      { at: 4000, server: 'db2', says: db2('0-1-103,0-2-104'), primary: 'db2', reason: /^[^w]*is the only server[^,]*$/ },
+      {
+        at: 2510,
+        server: 'db2',
+        says: db2('0-1-100', after1),
+        primary: 'db2',
+        reason: /without 3 transactions/,
+      },
+      {
+        at: 3000,
+        server: 'db2',
+        says: db2('0-1-100,0-2-104', after1),
+        primary: 'db2',
+        reason: /without 3 transactions/,
+      },
+      {
+        at: 4000,
+        server: 'db2',
+        says: db2('0-1-103,0-2-104'),
+        primary: 'db2',
+        reason: /^[^w]*is the only server[^,]*$/,
+      },
     ],
   },
   {
@@ -121,7 +156,8 @@ const stories: readonly Story[] = [
         server: 'db2',
         says: db2('0-1-60', after1),
         primary: null,
-        reason: /db2 is refused: it lacks 40 transactions \(0-1-61\.\.100\) that db1 has; .*incomplete_writer: serve/,
+        reason:
+          /db2 is refused: it lacks 40 transactions \(0-1-61\.\.100\) that db1 has; .*incomplete_writer: serve/,
       },
       { at: 9000, server: 'db2', says: db2('0-1-60', after1), primary: null, reason: /lacks 40/ },
       { at: 9001, server: 'db1', says: db1('0-1-100'), primary: 'db1' },
@@ -134,7 +170,13 @@ const stories: readonly Story[] = [
       ...settled.slice(0, 3),
       { at: 2000, server: 'db1', says: db1('0-1-100'), primary: 'db1' },
       ...killed(2500),
-      { at: 2510, server: 'db2', says: db2('0-1-60', after1), primary: 'db2', reason: /without 40 transactions/ },
+      {
+        at: 2510,
+        server: 'db2',
+        says: db2('0-1-60', after1),
+        primary: 'db2',
+        reason: /without 40 transactions/,
+      },
     ],
   },
   {
@@ -195,7 +237,13 @@ const stories: readonly Story[] = [
     name: 'at the start one that lacks what another has gives way, whatever the order',
     words: [
       { at: 0, server: 'db1', says: db1('0-1-100'), primary: null },
-      { at: 1, server: 'db2', says: db2('0-1-100,0-2-150'), primary: 'db2', reason: /db1 is refused: it lacks 50/ },
+      {
+        at: 1,
+        server: 'db2',
+        says: db2('0-1-100,0-2-150'),
+        primary: 'db2',
+        reason: /db1 is refused: it lacks 50/,
+      },
     ],
   },
   {
@@ -209,7 +257,13 @@ const stories: readonly Story[] = [
     name: 'at the start two that each lack something are both refused under hold',
     words: [
       { at: 0, server: 'db1', says: db1('0-1-103'), primary: null },
-      { at: 1, server: 'db2', says: db2('0-1-100,0-2-150'), primary: null, reason: /no writable server may be followed/ },
+      {
+        at: 1,
+        server: 'db2',
+        says: db2('0-1-100,0-2-150'),
+        primary: null,
+        reason: /no writable server may be followed/,
+      },
       { at: 50, server: 'db1', says: db1('0-1-103,0-2-150'), primary: 'db1' },
     ],
   },
@@ -260,8 +314,20 @@ const stories: readonly Story[] = [
         primary: 'db1',
       },
       { at: 1500, server: 'db1', says: fail('L7TOUT'), primary: 'db1' },
-      { at: 1600, server: 'db2', says: db2('0-1-100', []), primary: 'db1', reason: /without evidence of a promotion/ },
-      { at: 1700, server: 'db2', says: db2('0-1-100,0-2-101', []), primary: 'db2', reason: /was promoted: it has all/ },
+      {
+        at: 1600,
+        server: 'db2',
+        says: db2('0-1-100', []),
+        primary: 'db1',
+        reason: /without evidence of a promotion/,
+      },
+      {
+        at: 1700,
+        server: 'db2',
+        says: db2('0-1-100,0-2-101', []),
+        primary: 'db2',
+        reason: /was promoted: it has all/,
+      },
     ],
   },
   {
@@ -269,7 +335,13 @@ const stories: readonly Story[] = [
     policy: 'newest',
     words: [
       { at: 0, server: 'db1', says: db1('0-1-100'), primary: null },
-      { at: 1, server: 'db2', says: db2('0-1-100,0-2-105', []), primary: 'db2', reason: /all transactions of the others/ },
+      {
+        at: 1,
+        server: 'db2',
+        says: db2('0-1-100,0-2-105', []),
+        primary: 'db2',
+        reason: /all transactions of the others/,
+      },
     ],
   },
   {
@@ -287,7 +359,13 @@ const stories: readonly Story[] = [
     policy: 'newest',
     words: [
       { at: 0, server: 'db1', says: db1('0-1-103'), primary: null },
-      { at: 1, server: 'db2', says: db2('0-1-100,0-2-150'), primary: null, reason: /nothing tells them apart/ },
+      {
+        at: 1,
+        server: 'db2',
+        says: db2('0-1-100,0-2-150'),
+        primary: null,
+        reason: /nothing tells them apart/,
+      },
     ],
   },
   {
@@ -295,10 +373,22 @@ const stories: readonly Story[] = [
     policy: 'newest',
     words: [
       { at: 0, server: 'db1', says: master('db1', '0-1-7', { systemId: 'G' }), primary: null },
-      { at: 1, server: 'db2', says: master('db2', '0-2-9', { systemId: 'G' }), primary: 'db1', reason: /first in file order/ },
+      {
+        at: 1,
+        server: 'db2',
+        says: master('db2', '0-2-9', { systemId: 'G' }),
+        primary: 'db1',
+        reason: /first in file order/,
+      },
       { at: 500, server: 'db1', says: fail('L4LOST'), primary: 'db1' },
       { at: 501, server: 'db1', says: dead, primary: 'db2' },
-      { at: 900, server: 'db1', says: master('db1', '0-1-7', { systemId: 'G' }), primary: 'db2', reason: /it was the primary before/ },
+      {
+        at: 900,
+        server: 'db1',
+        says: master('db1', '0-1-7', { systemId: 'G' }),
+        primary: 'db2',
+        reason: /it was the primary before/,
+      },
     ],
   },
   {
@@ -309,7 +399,13 @@ const stories: readonly Story[] = [
       { at: 1, server: 'db2', says: master('db2', null, { systemId: 'G' }), primary: 'db1' },
       { at: 2, server: 'db2', says: master('db2', null, { systemId: 'H' }), primary: 'db1' },
       { at: 500, server: 'db1', says: fail('L4LOST'), primary: 'db1' },
-      { at: 501, server: 'db1', says: dead, primary: null, reason: /db2 is refused: it belongs to cluster H, db1 to G/ },
+      {
+        at: 501,
+        server: 'db1',
+        says: dead,
+        primary: null,
+        reason: /db2 is refused: it belongs to cluster H, db1 to G/,
+      },
       { at: 502, server: 'db2', says: master('db2', null), primary: null, reason: /belongs to no cluster/ },
     ],
   },

@@ -36,9 +36,14 @@ const lost = (name: string, before: ServerView): ServerView => ({
 function service() {
   let memory: RedisMemory | null = null;
   let current: string | null = null;
-  return (servers: readonly ServerView[], given: Partial<Ballot<RedisMemory>> = {}): Election<RedisMemory> => {
+  return (
+    servers: readonly ServerView[],
+    given: Partial<Ballot<RedisMemory>> = {},
+  ): Election<RedisMemory> => {
     const now = given.now ?? 0;
-    const fresh = servers.map(view => (view.result === null ? view : { ...view, result: { ...view.result, at: now } }));
+    const fresh = servers.map(view =>
+      view.result === null ? view : { ...view, result: { ...view.result, at: now } },
+    );
     const election: Election<RedisMemory> = elect(
       { servers: fresh, current, memory, policy: 'newest', opinion: null, freshnessMs: 1000, ...given, now },
       evidence,
@@ -131,7 +136,11 @@ test('redis evidence: a restarted empty primary is refused for as long as a repl
 
 test('redis evidence: a replica that was promoted is believed at once, whatever the last primary had', () => {
   const vote = service();
-  const before = [primary('r1', A), replica('r2', follower('run-b')), replica('r3', follower('run-c', 980))] as const;
+  const before = [
+    primary('r1', A),
+    replica('r2', follower('run-b')),
+    replica('r3', follower('run-c', 980)),
+  ] as const;
   vote(before);
   const promoted = primary('r2', history('bbbb', 990, 'run-b', after('aaaa', 990)));
   assert.equal(vote([lost('r1', before[0]), promoted, before[2]]).primary, 'r2');
@@ -139,11 +148,18 @@ test('redis evidence: a replica that was promoted is believed at once, whatever 
 
 test('redis evidence: a promoted replica that had less than another waits until that one follows it', () => {
   const vote = service();
-  const before = [primary('r1', A), replica('r2', follower('run-b', 970)), replica('r3', follower('run-c', 980))] as const;
+  const before = [
+    primary('r1', A),
+    replica('r2', follower('run-b', 970)),
+    replica('r3', follower('run-c', 980)),
+  ] as const;
   vote(before);
   const promoted = primary('r2', history('bbbb', 970, 'run-b', after('aaaa', 970)));
   assert.equal(vote([lost('r1', before[0]), promoted, before[2]]).primary, null);
-  assert.equal(vote([lost('r1', before[0]), promoted, replica('r3', history('bbbb', 970, 'run-c'))]).primary, 'r2');
+  assert.equal(
+    vote([lost('r1', before[0]), promoted, replica('r3', history('bbbb', 970, 'run-c'))]).primary,
+    'r2',
+  );
 });
 
 test('redis evidence: a replica restarted as a primary from an old file does not pass for a promotion', () => {
@@ -170,7 +186,10 @@ test('redis evidence: of two primaries the one that the replicas follow is chose
   vote([primary('r1', A), replica('r2', follower('run-b')), replica('r3', follower('run-c'))]);
   const promoted = primary('r2', history('bbbb', 990, 'run-b', after('aaaa', 990)));
   assert.equal(vote([primary('r1', A), promoted, server('r3', fail(), down())]).primary, 'r1');
-  assert.equal(vote([primary('r1', A), promoted, replica('r3', history('bbbb', 990, 'run-c'))]).primary, 'r2');
+  assert.equal(
+    vote([primary('r1', A), promoted, replica('r3', history('bbbb', 990, 'run-c'))]).primary,
+    'r2',
+  );
   const thawed = vote([primary('r1', A), promoted, server('r3', fail(), down())]);
   assert.equal(thawed.primary, 'r2', 'the old one does not get it back');
   assert.match(thawed.reasons.join(), /r1 is refused/);
@@ -183,7 +202,10 @@ test('redis evidence: Sentinel and the server must agree', () => {
   assert.equal(vote([r1, r2], { opinion: named(r1) }).primary, 'r1');
   const refused = vote([r1, r2], { opinion: named(r2) });
   assert.equal(refused.primary, null);
-  assert.match(refused.reasons.join(), /r1 says that it is the primary, but 3 of 3 Sentinels name 10\.0\.0\.1:5002/);
+  assert.match(
+    refused.reasons.join(),
+    /r1 says that it is the primary, but 3 of 3 Sentinels name 10\.0\.0\.1:5002/,
+  );
   const promoted = primary('r2', history('bbbb', 990, 'run-b', after('aaaa', 990)));
   assert.equal(vote([r1, promoted], { opinion: named(r2) }).primary, 'r2');
 });
@@ -196,6 +218,18 @@ test('redis evidence: a restarted primary that Sentinel still names is believed 
   assert.equal(vote([empty, rest], { opinion: named(empty) }).primary, null);
   assert.equal(vote([empty, rest], { opinion: named(empty, 'run-a') }).primary, null);
   assert.equal(vote([empty, rest], { opinion: named(empty, 'run-new') }).primary, 'r1');
+});
+
+test('redis evidence: a replica that took over an unknown history is believed when Sentinel names it', () => {
+  const vote = service();
+  const r1 = primary('r1', A);
+  vote([r1, replica('r2', follower('run-b'))], { opinion: named(r1, 'run-a') });
+  const empty = primary('r1', history('new', 0, 'run-new'));
+  const joined = replica('r2', history('new', 0, 'run-b'));
+  assert.equal(vote([empty, joined], { opinion: named(r1) }).primary, null);
+  const promoted = primary('r2', history('newer', 14, 'run-b', after('new', 14)));
+  assert.equal(vote([empty, promoted]).primary, null, 'its own word alone is not enough');
+  assert.equal(vote([empty, promoted], { opinion: named(promoted) }).primary, 'r2');
 });
 
 test('redis evidence: silent Sentinels leave the present primary, and a new one needs proof', () => {

@@ -17,7 +17,8 @@ const says = (sentinel: string, port: number, given: Partial<SentinelAnswer> = {
   answer: { primary: at(port), configEpoch: 1, runId: 'run', doubts: false, replicas: [], ...given },
 });
 const silent = (sentinel: string): SentinelWord => ({ sentinel, answer: null, detail: 'refused' });
-const portIn = (words: readonly SentinelWord[]): number | undefined => opinionOf(words, 7).opinion?.primary.port;
+const portIn = (words: readonly SentinelWord[]): number | undefined =>
+  opinionOf(words, 7).opinion?.primary.port;
 
 test('sentinel opinion: all agree, and have seen the same process', () => {
   const { opinion, notes } = opinionOf([says('s1', 1), says('s2', 1), says('s3', 1)], 7);
@@ -46,7 +47,11 @@ test('sentinel opinion: the silent are named, and without an answer there is no 
 });
 
 test('sentinel opinion: one that doubts, or has seen another process, takes the firmness from it', () => {
-  for (const other of [says('s2', 1, { doubts: true }), says('s2', 1, { runId: 'old' }), says('s2', 1, { runId: null })]) {
+  for (const other of [
+    says('s2', 1, { doubts: true }),
+    says('s2', 1, { runId: 'old' }),
+    says('s2', 1, { runId: null }),
+  ]) {
     const { opinion } = opinionOf([says('s1', 1), other], 7);
     assert.equal(opinion?.primary.port, 1);
     assert.equal(opinion.process, null);

@@ -49,7 +49,10 @@ function startWriter(address: Address, prefix: string): Writer {
   };
 }
 
-async function switches(t: TestContext, sentinels: readonly SentinelNode[]): Promise<() => readonly number[]> {
+async function switches(
+  t: TestContext,
+  sentinels: readonly SentinelNode[],
+): Promise<() => readonly number[]> {
   const ears = await Promise.all(sentinels.map(({ address }) => RedisClient.connect(address)));
   t.after(() => ears.forEach(ear => ear.close()));
   await Promise.all(ears.map(ear => ear.command('SUBSCRIBE', '+switch-master')));
@@ -79,14 +82,19 @@ test('redis under Sentinel: a killed primary is followed at once, and gets nothi
   const nodes = await replicatedRedis(t, 2);
   const [old] = nodes;
   const sentinels = await sentinelsOf(t, { primary: old, quorum: 2, count: 3, replicas: 2 });
-  const servers = Object.fromEntries(nodes.map(({ address }, index) => [`r${index}`, formatAddress(address)]));
+  const servers = Object.fromEntries(
+    nodes.map(({ address }, index) => [`r${index}`, formatAddress(address)]),
+  );
   const runs = await Promise.all([
     runPointsman({ engine: { driver: 'net' }, ...backend(sentinels, { servers }) }),
     runPointsman({ engine: { driver: 'kernel', workers: 2 }, ...backend(sentinels, {}) }),
   ]);
   t.after(() => Promise.all(runs.map(run => run.stop())));
   for (const run of runs) {
-    await until('the primary to be elected', async () => (await primaryOf(run)) === formatAddress(old.address));
+    await until(
+      'the primary to be elected',
+      async () => (await primaryOf(run)) === formatAddress(old.address),
+    );
   }
   const switched = await switches(t, sentinels);
   const writers = runs.map((run, index) => startWriter(run.frontend('rw'), `w${index}`));
@@ -103,7 +111,9 @@ test('redis under Sentinel: a killed primary is followed at once, and gets nothi
   await until('the Sentinels to switch', () => switched().length === 3);
   const after = (at: number) => (ats: readonly number[]) => ats.find(time => time > at);
   const firstSwitch = switched()[0] ?? 0;
-  await until('writes to resume', () => writers.every(({ acknowledged }) => after(firstSwitch + 50)(acknowledged)));
+  await until('writes to resume', () =>
+    writers.every(({ acknowledged }) => after(firstSwitch + 50)(acknowledged)),
+  );
   const resumed = writers.map(({ acknowledged }) => after(killedAt + 50)(acknowledged) ?? Infinity);
   for (const [index, at] of resumed.entries()) {
     t.diagnostic(
@@ -121,19 +131,26 @@ test('redis under Sentinel: a killed primary is followed at once, and gets nothi
 
   // For 8 s and more the Sentinels leave it as it is.
   let master = 0;
-  await until('the old primary to be told that it is a replica', async () => {
-    const info = await old.info();
-    if (info.get('role') !== 'master') return true;
-    const stats = await old.info('commandstats');
-    assert.equal(stats.get('cmdstat_set'), undefined, 'a write went to the old primary');
-    assert.equal(await old.command('DBSIZE'), 0);
-    master += 1;
-    return false;
-  }, { everyMs: 100 });
+  await until(
+    'the old primary to be told that it is a replica',
+    async () => {
+      const info = await old.info();
+      if (info.get('role') !== 'master') return true;
+      const stats = await old.info('commandstats');
+      assert.equal(stats.get('cmdstat_set'), undefined, 'a write went to the old primary');
+      assert.equal(await old.command('DBSIZE'), 0);
+      master += 1;
+      return false;
+    },
+    { everyMs: 100 },
+  );
   assert.ok(master > 10, 'it did call itself primary for a while');
   await Promise.all(writers.map(writer => writer.stop()));
   const errors = writers.flatMap(writer => writer.errors);
-  assert.deepEqual(errors.filter(text => /READONLY|LOADING|MASTERDOWN/.test(text)), []);
+  assert.deepEqual(
+    errors.filter(text => /READONLY|LOADING|MASTERDOWN/.test(text)),
+    [],
+  );
   assert.ok(errors.length >= 2, 'the sessions to the killed primary were lost');
   assert.ok(errors.length <= 4, `one lost session for each writer, not ${errors.join('; ')}`);
   for (const run of runs) {
@@ -145,7 +162,10 @@ test('redis under Sentinel: a killed primary is followed at once, and gets nothi
   }
   const { acknowledged } = writers[1] as Writer;
   const size = await heir.command('DBSIZE');
-  assert.ok(Number(size) > acknowledged.filter(at => at > firstSwitch).length, 'what was acknowledged is there');
+  assert.ok(
+    Number(size) > acknowledged.filter(at => at > firstSwitch).length,
+    'what was acknowledged is there',
+  );
   const members = await until('the new member to be learned and up', async () => {
     const [cache] = (await (runs[1] as PointsmanProcess).state()).backends;
     const up = cache?.servers.filter(({ health, role }) => health === 'up' && role === 'replica');

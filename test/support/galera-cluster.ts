@@ -2,7 +2,8 @@
 // All start from one copy at one position, so that forming the cluster needs no transfer. Needs Debian's galera-4 and rsync.
 
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { freePort } from '../../src/cli/demo/postgres-node.ts';
 import { MariadbNode, type ServerOptions } from './mariadb.ts';
 import { until } from './wait.ts';
@@ -132,7 +133,10 @@ function nodeOf(name: string, server: MariadbNode): GaleraNode {
     untilSynced: async () => void (await untilSynced()),
     start,
     rejoin: async (how = 'recovered') => {
-      await start(how === 'recovered' ? await position() : { 'wsrep-sst-donor': how.donor });
+      if (how === 'recovered') return start(await position());
+      // Without its place in the history of the cluster it needs all.
+      rmSync(join(server.dataDirectory, 'grastate.dat'), { force: true });
+      await start({ 'wsrep-sst-donor': how.donor });
     },
     bootstrap: async () => {
       await server.run("set global wsrep_provider_options = 'pc.bootstrap=1'");
