@@ -11,7 +11,7 @@ import { type GtidSet } from '../protocol/mysql/gtid.ts';
  * of the service (safety rule 7: busy isn't dead) and moves no counter, but no new client is sent there meanwhile.
  */
 export const checkCodes = {
-  L7OK: { outcome: 'pass', means: 'the server answered and told its role' },
+  L7OK: { outcome: 'pass', means: 'the server answered as it should, a database with its role' },
   L4OK: { outcome: 'pass', means: 'the server accepted the connection; nothing was asked' },
   L4CON: { outcome: 'fail', means: 'the connection was refused or the host is unreachable' },
   L4TOUT: { outcome: 'fail', means: 'the connection was not established in time' },

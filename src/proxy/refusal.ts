@@ -59,6 +59,8 @@ function postgresStateOf(reason: RejectReason): string {
  * client knows and that lists of errors to retry have. The errors that would say more can't be used: those of "can't
  * connect" (2002, 2003) are the client's own, and MariaDB's library calls them a malformed packet when a server sends
  * them. What really is the matter stands in the message. 1053 is ER_SERVER_SHUTDOWN. Class 08 is connection exception.
+ * A MariaDB program that would rather have TLS shows any error in place of the greeting, a server's own too, as 2002 with
+ * a sentence before it (seen with Connector/C 3.3.20); number and reason follow.
  */
 function mysqlErrorOf(reason: RejectReason): { readonly errno: number; readonly sqlstate: string } {
   return reason === 'shutdown' ? { errno: 1053, sqlstate: '08S01' } : { errno: 1040, sqlstate: '08004' };

@@ -11,7 +11,9 @@ import { until } from '../support/wait.ts';
 
 const SHORT_MS = 300;
 const prefer: Partial<CheckConfig<'postgres'>> = { tls: { mode: 'prefer', caFile: null, serverName: null } };
-const required: Partial<CheckConfig<'postgres'>> = { tls: { mode: 'require', caFile: null, serverName: null } };
+const required: Partial<CheckConfig<'postgres'>> = {
+  tls: { mode: 'require', caFile: null, serverName: null },
+};
 
 /** Lets everybody in and answers every question. */
 function serve(socket: Socket, answer: Uint8Array = primaryAnswer): void {

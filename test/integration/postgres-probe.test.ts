@@ -16,7 +16,10 @@ import { until } from '../support/wait.ts';
 
 const SHORT_MS = 500;
 const PROBE_ROLE = "create role probe login password 'probe-secret'";
-const as = (user: string, password: string | null = null): Partial<CheckConfig<'postgres'>> => ({ user, password });
+const as = (user: string, password: string | null = null): Partial<CheckConfig<'postgres'>> => ({
+  user,
+  password,
+});
 
 for (const [label, find] of [
   ['PostgreSQL 15 (Debian)', (): PostgresBinaries => debianBinaries(15)],

@@ -40,7 +40,16 @@ function replay(
     weight: 100,
   }));
   const topology = new Topology(
-    [{ name: 'app', protocol: 'postgres', servers, multipleWriters, freshnessMs: FRESHNESS_MS, slowStartMs: 0 }],
+    [
+      {
+        name: 'app',
+        protocol: 'postgres',
+        servers,
+        multipleWriters,
+        freshnessMs: FRESHNESS_MS,
+        slowStartMs: 0,
+      },
+    ],
     clock,
   );
   const health = new Map<string, HealthState>();

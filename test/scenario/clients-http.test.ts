@@ -98,7 +98,7 @@ describe('HTTP clients through Pointsman', () => {
         },
         pair: {
           protocol: 'http',
-          check: { path: '/health', json: { status: 'ok' } },
+          check: { path: '/health', json: { status: 'ok' }, interval: '200ms' },
           slow_start: `${SLOW_START_MS}ms`,
           servers: { web1: formatAddress(web1.address), web2: formatAddress(web2.address) },
         },
@@ -277,9 +277,11 @@ describe('HTTP clients through Pointsman', () => {
         return some.filter(({ outcome }) => outcome === 'web1').length / some.length;
       };
       assert.equal(share(killedAt, backAt), 0, engine);
-      const early = share(backAt, backAt + SLOW_START_MS / 2);
-      const late = share(backAt + SLOW_START_MS + 500, Infinity);
-      assert.ok(early > 0 && early < 0.35, `${engine}: ${early} of the requests at first`);
+      const first = own.find(({ at, outcome }) => at >= backAt && outcome === 'web1');
+      assert.ok(first, `${engine}: web1 is asked again`);
+      const early = share(first.at, first.at + SLOW_START_MS / 2);
+      const late = share(first.at + SLOW_START_MS, Infinity);
+      assert.ok(early < 0.4, `${engine}: ${early} of the requests at first`);
       assert.ok(late > 0.4 && late < 0.6, `${engine}: ${late} of the requests in the end`);
     }
   });

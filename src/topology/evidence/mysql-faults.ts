@@ -141,8 +141,7 @@ function cannotReceive(it: Case, error: ReplicationError): Fault {
 /** Before a server is copied over, what only it has must be elsewhere. */
 function rescue({ member, source, from }: Case): string {
   const only = source === null ? {} : lacksOf(source, member);
-  if (isNone(only) || !source?.history)
-    return `after you have made sure that ${from} lacks nothing of it`;
+  if (isNone(only) || !source?.history) return `after you have made sure that ${from} lacks nothing of it`;
   return `after ${from} has fetched the ${tellGtids(only, source.history.flavor)} that only ${member.name} has`;
 }
 

@@ -1,11 +1,8 @@
-// Keeps a connection to an HTTP server between questions, renews it now and then, and knows what its loss means.
+// Keeps a connection to an HTTP server between questions, renews it now and then, and knows what its loss means: servers
+// close idle connections as they like, and the kernel closes a killed server's in the same way. So another one is tried at
+// once. If it is made, nothing is reported; if it is refused, or closed as soon as it is made (a port forwarder before a
+// dead server), that is the crash signal: an idle timeout costs one connection, a crash is known a round trip later.
 // Not a judge of answers. Owned by the HTTP prober, and by what asks a REST API beside a server.
-//
-// An open connection that the server ends says little by itself: servers close idle ones as they like, and a killed
-// server's are closed in the same way (the kernel sends FIN). So the link tries another one at once. If it is made, all
-// is well, nothing is reported, and the next question goes over it. If it is refused, or closed as soon as it is made
-// (a port forwarder before a dead server), that is the crash signal. So an idle timeout costs one connection, and a
-// crash is known a round trip later.
 
 import { type Timer } from '../../../core/clock.ts';
 import { failure, type Failure } from '../failures.ts';
