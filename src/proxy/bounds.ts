@@ -41,6 +41,12 @@ export const RETRY_PAUSE_MS = 25;
  */
 export const SLOW_DIAL_MS = 250;
 
+/**
+ * How often one request may be sent again, and no more often than there are candidates: enough for servers that die one
+ * after the other, few for a request that kills its server, or that every server answers by closing.
+ */
+export const REPEATS_MAX = 3;
+
 /** What a server that has just come up gets of its weight at first; it grows from there over `slow_start`. */
 export const SLOW_START_FIRST_SHARE = 0.1;
 

@@ -19,6 +19,7 @@ import {
   type TcpSocket,
 } from './driver.ts';
 import {
+  closeReasons,
   type CloseReason,
   type ConnectError,
   type HoldOutcome,
@@ -108,6 +109,8 @@ export class Connection implements SocketOwner, DialEvents, JoinedSession {
   /** Sockets and deliveries that are still ours to end. */
   #open = 1;
   #progress = 0;
+  /** Of the client's bytes, those that the traffic counts already: one that is joined again brings the same once more. */
+  #countedUp = 0;
   #keptAlive = false;
   #activeAt: MonotonicMs;
 
@@ -151,11 +154,13 @@ export class Connection implements SocketOwner, DialEvents, JoinedSession {
   }
 
   socketEnded(side: Side): void {
-    this.#tell(side === 'client' ? 'client-ended' : 'server-ended');
+    if (side === 'client') this.#tell('client-ended');
+    else this.#tellOfServer('server-ended');
   }
 
   socketFailed(side: Side): void {
-    this.#tell(side === 'client' ? 'client-reset' : 'server-reset');
+    if (side === 'client') this.#tell('client-reset');
+    else this.#tellOfServer('server-reset');
   }
 
   socketClosed(): void {
@@ -188,8 +193,11 @@ export class Connection implements SocketOwner, DialEvents, JoinedSession {
     for (const action of actions) this.#perform(action, event.at);
   }
 
-  evict(reason: CloseReason): void {
-    this.handle({ kind: 'evicted', at: this.#host.clock.now(), reason });
+  evict(reason: CloseReason): boolean {
+    const at = this.#host.clock.now();
+    const fromServer = this.#server?.bytesRead ?? 0;
+    this.handle({ kind: 'evicted', at, reason, fromClient: this.#socket.bytesRead, fromServer });
+    return this.#server !== null;
   }
 
   /** Ends everything now, whatever the state, and still reports what became of it. */
@@ -223,10 +231,14 @@ export class Connection implements SocketOwner, DialEvents, JoinedSession {
     else if (this.#state.ended === 'server' && silentMs >= HALF_CLOSED_MAX_MS) this.evict('server');
   }
 
-  #tell(
-    kind: 'client-ended' | 'client-reset' | 'server-ended' | 'server-reset' | 'deadline' | 'shutdown',
-  ): void {
+  #tell(kind: 'client-ended' | 'client-reset' | 'answered' | 'deadline' | 'shutdown'): void {
     this.handle({ kind, at: this.#host.clock.now() });
+  }
+
+  #tellOfServer(kind: 'server-ended' | 'server-reset'): void {
+    const at = this.#host.clock.now();
+    const fromServer = this.#server?.bytesRead ?? 0;
+    this.handle({ kind, at, fromClient: this.#socket.bytesRead, fromServer });
   }
 
   /** `at`: of the event that asks for it. The clock isn't read at every step: there are a dozen per client. */
@@ -243,7 +255,7 @@ export class Connection implements SocketOwner, DialEvents, JoinedSession {
           this.handle({ kind: 'hold-full', at: host.clock.now() });
         return;
       case 'unhold':
-        this.#waitedMs = action.waitedMs;
+        this.#waitedMs += action.waitedMs;
         host.unhold(this, action.outcome, action.waitedMs);
         return;
       case 'dial':
@@ -260,6 +272,9 @@ export class Connection implements SocketOwner, DialEvents, JoinedSession {
         return;
       case 'relay':
         this.#relay(action);
+        return;
+      case 'unjoin':
+        this.#unjoin(action.reason, at);
         return;
       case 'half-close':
         if (action.side === 'client') this.#socket.end();
@@ -358,12 +373,39 @@ export class Connection implements SocketOwner, DialEvents, JoinedSession {
     this.#open += 1;
     registry.add(this);
     tally.sessions += 1;
-    tally.bytesUp += this.#socket.bytesRead;
-    const { arrival } = protocolTraits[rules.protocol];
+    tally.bytesUp += this.#socket.bytesRead - this.#countedUp;
+    this.#countedUp = this.#socket.bytesRead;
+    const { arrival, repeats } = protocolTraits[rules.protocol];
     const tap = arrival === 'nothing' ? null : this.#tap(arrival, opening);
     server.attach(this, 'server');
-    driver.splice({ client: this.#socket, server, first, tap, traffic: tally });
+    driver.splice({
+      client: this.#socket,
+      server,
+      first,
+      tap: repeats === 'nothing' ? tap : this.#answerTap(),
+      traffic: tally,
+    });
     if (arrival === 'nothing') this.#host.loggedIn(this);
+  }
+
+  #unjoin(reason: CloseReason, at: MonotonicMs): void {
+    const { backend, registry, tally, suspects, observer } = this.#host;
+    const server = this.#server;
+    invariant(server !== null, 'only a joined client is parted from its server');
+    registry.remove(this);
+    tally.sessions -= 1;
+    this.#server = null;
+    this.#keptAlive = false;
+    server.part();
+    this.#socket.part();
+    server.reset();
+    suspects.of(backend, this.#serverName).failed(at);
+    observer.connectFailed(
+      backend,
+      this.#serverName,
+      'unanswered',
+      `before an answer: ${closeReasons[reason]}`,
+    );
   }
 
   /** Watches the server's first bytes for what shows that it took the client on, and lets the next in the hold go. */
@@ -373,6 +415,14 @@ export class Connection implements SocketOwner, DialEvents, JoinedSession {
     if (this.#waitedMs === 0) return null;
     return () => {
       this.#host.loggedIn(this);
+      return false;
+    };
+  }
+
+  /** An answer has begun: what was asked is needed no more. */
+  #answerTap(): Tap {
+    return () => {
+      this.#tell('answered');
       return false;
     };
   }

@@ -10,7 +10,7 @@ export type Side = 'client' | 'server';
 
 /** Who is told what a socket does. One owner may have a socket on each side. */
 export interface SocketOwner {
-  /** Before the sockets are joined only. `bytes` may be used during the call only. */
+  /** While the sockets aren't joined only. `bytes` may be used during the call only. */
   socketData(side: Side, bytes: Uint8Array): void;
   /** The peer ended its half (FIN), after all bytes. */
   socketEnded(side: Side): void;
@@ -32,7 +32,7 @@ export interface TcpSocket {
   write(bytes: Uint8Array): void;
   /** No more `socketData`, until it is joined or ended. */
   pause(): void;
-  /** Undoes the joining for this socket: what it reads from now on is dropped. */
+  /** Undoes the joining for this socket. A client's is its owner's again, and may be joined once more; a server's is to be closed. */
   part(): void;
   /** FIN after everything written; the peer may go on. */
   end(): void;
@@ -41,7 +41,7 @@ export interface TcpSocket {
    * meanwhile is read and dropped: a close with unread input would reset, and cost the peer what it hasn't read yet.
    */
   endWithin(boundMs: number): void;
-  /** RST at once, whatever waits to be written. */
+  /** RST at once, whatever waits to be written. The owner hears of nothing more but `socketClosed`. */
   reset(): void;
   /** Closes at once, in whichever way the system does. */
   destroy(): void;

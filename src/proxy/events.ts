@@ -33,12 +33,13 @@ export const closeReasons = {
 } as const;
 export type CloseReason = keyof typeof closeReasons;
 
-/** Why a connection to a server could not be made. */
+/** Why a connection to a server could not be made, or was of no use. */
 export const connectErrors = {
   refused: 'refused',
   timeout: 'not established within connect_timeout',
   unreachable: 'no route, or the name does not resolve',
   local: 'this machine had no socket, port or memory for it',
+  unanswered: 'connected, but the connection ended before an answer; the HTTP request was repeated',
   other: 'anything else',
 } as const;
 export type ConnectError = keyof typeof connectErrors;

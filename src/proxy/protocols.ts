@@ -1,12 +1,16 @@
 // What the proxy knows of the protocols it carries: the one table that says what is read before routing, when a client can
-// be told why it gets no server, and what shows that a server has let it in. No bytes: those are refusal.ts's.
+// be told why it gets no server, what shows that a server has let it in, and what may be asked twice. No bytes: those are
+// refusal.ts's.
 // Read by session.ts, session-moves.ts and connection.ts.
 
 import { type Protocol } from '../config/schema.ts';
 
 export interface ProtocolTraits {
-  /** What a client must have sent before it is routed. */
-  readonly reads: 'first-packet' | 'nothing';
+  /**
+   * What a client must have sent before it is routed. `first-bytes`: anything, so that it is at hand should it have to be
+   * sent again; one that stays silent is routed all the same, after FIRST_BYTES_TIMEOUT_MS.
+   */
+  readonly reads: 'first-packet' | 'first-bytes' | 'nothing';
   /**
    * When a client that gets no server can be told why.
    * `after-startup`: after its StartupMessage. `at-once`: in place of the server's greeting, which comes first.
@@ -20,6 +24,12 @@ export interface ProtocolTraits {
    * has no more work with a new client than to accept it, so being connected is enough.
    */
   readonly arrival: 'key' | 'greeting' | 'nothing';
+  /**
+   * What another server may be asked again when the first went without a word. `safe-requests`: one whole request that
+   * changes nothing (protocol/http/repeatable.ts); a POST is never sent twice. `nothing`: whatever was asked may have
+   * been done.
+   */
+  readonly repeats: 'safe-requests' | 'nothing';
 }
 
 /**
@@ -28,9 +38,9 @@ export interface ProtocolTraits {
  * it has too many clients; its clients are known to suffer from that.
  */
 export const protocolTraits: Readonly<Record<Protocol, ProtocolTraits>> = {
-  postgres: { reads: 'first-packet', refusal: 'after-startup', arrival: 'key' },
-  mysql: { reads: 'nothing', refusal: 'at-once', arrival: 'greeting' },
-  redis: { reads: 'nothing', refusal: 'after-first-bytes', arrival: 'nothing' },
-  http: { reads: 'nothing', refusal: 'after-first-bytes', arrival: 'nothing' },
-  tcp: { reads: 'nothing', refusal: 'never', arrival: 'nothing' },
+  postgres: { reads: 'first-packet', refusal: 'after-startup', arrival: 'key', repeats: 'nothing' },
+  mysql: { reads: 'nothing', refusal: 'at-once', arrival: 'greeting', repeats: 'nothing' },
+  redis: { reads: 'nothing', refusal: 'after-first-bytes', arrival: 'nothing', repeats: 'nothing' },
+  http: { reads: 'first-bytes', refusal: 'after-first-bytes', arrival: 'nothing', repeats: 'safe-requests' },
+  tcp: { reads: 'nothing', refusal: 'never', arrival: 'nothing', repeats: 'nothing' },
 };

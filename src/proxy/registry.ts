@@ -14,8 +14,11 @@ export interface JoinedSession {
   readonly route: Route;
   /** Its place in the registry: NOWHERE before, the registry's to change. */
   place: number;
-  /** Ends the session now; by the time it returns the session has left the registry and its server is reset. */
-  evict(reason: CloseReason): void;
+  /**
+   * Takes the session from its server now; by the time it returns the session has left the registry and its server is
+   * reset. False when the client goes on to another server, as one may whose request was not answered yet.
+   */
+  evict(reason: CloseReason): boolean;
 }
 
 /** Names a CancelRequest's key within a backend. */
@@ -88,7 +91,7 @@ export class SessionRegistry {
     return count;
   }
 
-  /** Evicts the sessions to a server, of the given routes only where given; returns how many. */
+  /** Evicts the sessions to a server, of the given routes only where given; returns how many ended by it. */
   closeAll(backend: string, server: string, reason: CloseReason, routes?: readonly Route[]): number {
     const entry = this.#backends.get(backend)?.get(server);
     if (entry === undefined || entry.sessions.size === 0) return 0;
@@ -98,8 +101,7 @@ export class SessionRegistry {
     const doomed = entry.sessions
       .members()
       .filter(({ route }) => routes === undefined || routes.includes(route));
-    for (const session of doomed) session.evict(reason);
-    return doomed.length;
+    return doomed.filter(session => session.evict(reason)).length;
   }
 
   /** Remembers which session a cancel key belongs to; returns how to forget it. */

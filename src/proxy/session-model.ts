@@ -19,13 +19,15 @@ export interface SessionRules extends Eligibility {
 /** How a client opened the connection; the name of its first packet. */
 export type Opening = 'startup' | 'ssl-request' | 'gssenc-request' | 'direct-tls';
 
-/** What is known of a client until it has a server. */
+/** What is known of a client until it has a server, and for as long as it may have to be given another. */
 export interface Waiting {
   /** All bytes it has sent; a server gets them unchanged. */
   readonly bytes: Uint8Array;
   readonly opening: Opening | null;
   /** It sent more than HELD_CLIENT_MAX_BYTES and is no longer read. */
   readonly full: boolean;
+  /** It has ended its half and waits for the answer; of protocols only that read first bytes. */
+  readonly ended: boolean;
   /** When its wait began; null if it never had to wait. */
   readonly heldSince: MonotonicMs | null;
   /** Set when it first asked for a server. */
@@ -34,6 +36,8 @@ export interface Waiting {
   readonly dials: number;
   /** Why the newest attempt failed. */
   readonly lastError: ConnectError | null;
+  /** How often it may still go to another server after one that went without an answer. */
+  readonly repeatsLeft: number;
 }
 
 /** What a dial needs of a `ServerView`; the rest of it ages. */
@@ -58,7 +62,12 @@ export type SessionState =
       /** Of the view the candidates came from: a new epoch makes them worthless to a primary route. */
       readonly epoch: number;
     }
-  | { readonly kind: 'relaying'; readonly ended: 'client' | 'server' | null }
+  | {
+      readonly kind: 'relaying';
+      readonly ended: 'client' | 'server' | null;
+      /** What it would go to another server with; null once that can't be: nothing is kept that isn't needed. */
+      readonly repeat: Waiting | null;
+    }
   /** Reading on until the answer can be given. `bytes` are those not understood yet. */
   | {
       readonly kind: 'refusing';
@@ -68,6 +77,12 @@ export type SessionState =
     }
   | { readonly kind: 'cancelling' }
   | { readonly kind: 'closed' };
+
+/** How far a joined session has come: the bytes that each socket has read in its life. */
+export interface Progress {
+  readonly fromClient: number;
+  readonly fromServer: number;
+}
 
 export type SessionEvent =
   /** `refuse`: the client is over a limit; it is read only to be told so. */
@@ -98,11 +113,13 @@ export type SessionEvent =
     }
   /** The peer ended its half (FIN); it may still read. */
   | { readonly kind: 'client-ended'; readonly at: MonotonicMs }
-  | { readonly kind: 'server-ended'; readonly at: MonotonicMs }
+  | ({ readonly kind: 'server-ended'; readonly at: MonotonicMs } & Progress)
   | { readonly kind: 'client-reset'; readonly at: MonotonicMs }
-  | { readonly kind: 'server-reset'; readonly at: MonotonicMs }
-  /** A joined session must end for a reason of ours. */
-  | { readonly kind: 'evicted'; readonly at: MonotonicMs; readonly reason: CloseReason }
+  | ({ readonly kind: 'server-reset'; readonly at: MonotonicMs } & Progress)
+  /** The server has said its first bytes. Told only where a request might be repeated. */
+  | { readonly kind: 'answered'; readonly at: MonotonicMs }
+  /** A joined session must leave its server for a reason of ours. */
+  | ({ readonly kind: 'evicted'; readonly at: MonotonicMs; readonly reason: CloseReason } & Progress)
   /** Every server has closed its cancel connection. */
   | { readonly kind: 'cancel-done'; readonly at: MonotonicMs }
   /** The time set by the newest `deadline` action has come. */
@@ -153,6 +170,8 @@ export type SessionAction =
       readonly opening: Opening | null;
       readonly epoch: number;
     }
+  /** Undoes `relay`: resets the server, for which this was no session, and reads the client for events again. */
+  | { readonly kind: 'unjoin'; readonly reason: CloseReason }
   /** Pass the end of one half on, after all bytes. */
   | { readonly kind: 'half-close'; readonly side: 'client' | 'server' }
   | {

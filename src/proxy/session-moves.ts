@@ -1,16 +1,18 @@
-// The moves that several states of a session share: ask for a server, wait, dial, refuse, cancel, close.
+// The moves that several states of a session share: ask for a server, wait, dial, ask again, refuse, cancel, close.
 // Pure like session.ts, which is the only caller and decides when each is made.
 
 import { type MonotonicMs } from '../core/clock.ts';
 import { invariant, PointsmanError } from '../core/errors.ts';
 import { FIRST_BYTES_TIMEOUT_MS, HELD_CLIENT_MAX_BYTES } from '../core/limits.ts';
+import { isRepeatable } from '../protocol/http/repeatable.ts';
 import { decodeFirstPacket, REFUSE_ENCRYPTION } from '../protocol/postgres/startup.ts';
 import { CANCEL_TIMEOUT_MS, ENCRYPTION_REFUSALS_MAX } from './bounds.ts';
-import { type HoldOutcome, type RejectReason } from './events.ts';
+import { type CloseReason, type HoldOutcome, type RejectReason } from './events.ts';
 import { protocolTraits } from './protocols.ts';
 import {
   type CloseMode,
   type Outcome,
+  type Progress,
   type SessionAction,
   type SessionEvent,
   type SessionRules,
@@ -43,6 +45,8 @@ export function route(waiting: Waiting, before: readonly SessionAction[]): Step 
 
 /** Waits, if there is time left; else refuses. */
 export function holdOn(waiting: Waiting, at: MonotonicMs, pause: boolean, rules: SessionRules): Step {
+  // Nothing more is heard of it: it may be gone, and nobody waits for those.
+  if (waiting.ended) return close('end', { kind: 'left' }, endWait(waiting, 'left', at));
   const holdUntil = waiting.holdUntil ?? at;
   if (at >= holdUntil) {
     if (waiting.lastError !== null) return refuse(waiting, 'connect-failed', at, rules);
@@ -73,6 +77,30 @@ export function dial(
     state: { kind: 'dialing', waiting: { ...waiting, holdUntil, dials: number }, candidates, index, epoch },
     actions: [{ kind: 'dial', dial: number, target, timeoutMs: rules.connectTimeoutMs }],
   };
+}
+
+/**
+ * Takes a session from a server that went without a word to the next one, with the same bytes; null when that isn't safe
+ * or has been tried often enough. Safe: the server has sent nothing, the client nothing but the one request that is kept,
+ * and that request changes nothing, should the server have carried it out (RFC 9110, section 9.2.2).
+ */
+export function repeat(
+  state: In<'relaying'>,
+  { fromClient, fromServer }: Progress,
+  reason: CloseReason,
+): Step | null {
+  const { repeat: kept } = state;
+  if (kept === null || fromServer > 0 || fromClient !== kept.bytes.length) return null;
+  if (kept.repeatsLeft === 0 || !isRepeatable(kept.bytes)) return null;
+  // Its wait for the first server is over; should it have to wait again, it has all of the time again.
+  const waiting: Waiting = {
+    ...kept,
+    heldSince: null,
+    holdUntil: null,
+    lastError: null,
+    repeatsLeft: kept.repeatsLeft - 1,
+  };
+  return route(waiting, [{ kind: 'unjoin', reason }]);
 }
 
 export function leave(

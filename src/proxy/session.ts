@@ -5,6 +5,7 @@
 import { type MonotonicMs } from '../core/clock.ts';
 import { FIRST_BYTES_TIMEOUT_MS } from '../core/limits.ts';
 import { decodeFirstPacket } from '../protocol/postgres/startup.ts';
+import { REPEATS_MAX } from './bounds.ts';
 import { type CloseReason } from './events.ts';
 import { protocolTraits } from './protocols.ts';
 import { mayServe } from './router.ts';
@@ -31,6 +32,7 @@ import {
   nothing,
   received,
   refuse,
+  repeat,
   route,
   stay,
   type In,
@@ -46,21 +48,24 @@ const unheard: Waiting = {
   bytes: new Uint8Array(0),
   opening: null,
   full: false,
+  ended: false,
   heldSince: null,
   holdUntil: null,
   dials: 0,
   lastError: null,
+  repeatsLeft: REPEATS_MAX,
 };
 
 // One for all, as most clients take this way: from a door where nothing is read first to a session that both sides end.
 const newcomer = route(unheard, nothing);
-const relaying: SessionState = { kind: 'relaying', ended: null };
+const relaying: SessionState = { kind: 'relaying', ended: null, repeat: null };
+const answered: Step = { state: relaying, actions: nothing };
 const clientEnded: Step = {
-  state: { kind: 'relaying', ended: 'client' },
+  state: { kind: 'relaying', ended: 'client', repeat: null },
   actions: [{ kind: 'half-close', side: 'server' }],
 };
 const serverEnded: Step = {
-  state: { kind: 'relaying', ended: 'server' },
+  state: { kind: 'relaying', ended: 'server', repeat: null },
   actions: [{ kind: 'half-close', side: 'client' }],
 };
 const endedByClient = endSession('end', 'client');
@@ -102,12 +107,13 @@ function inGreeting(state: In<'greeting'>, event: SessionEvent, rules: SessionRu
   const { waiting } = state;
   switch (event.kind) {
     case 'received':
-      return greet(received(waiting, event.bytes).waiting, event.at);
+      return greet(received(waiting, event.bytes).waiting, event.at, rules);
     case 'client-ended':
       return close('end', { kind: 'left' });
     case 'client-reset':
       return close('reset', { kind: 'left' });
     case 'deadline':
+      if (protocolTraits[rules.protocol].reads === 'first-bytes') return route(waiting, nothing);
       return close('reset', { kind: 'rejected', reason: 'first-bytes-timeout' });
     case 'shutdown':
       return refuse(waiting, 'shutdown', event.at, rules);
@@ -116,14 +122,15 @@ function inGreeting(state: In<'greeting'>, event: SessionEvent, rules: SessionRu
   }
 }
 
-/** Looks at the first packet: what it is decides where the client goes. */
-function greet(waiting: Waiting, at: MonotonicMs): Step {
+/** Looks at the first packet, where there is such a thing: what it is decides where the client goes. */
+function greet(waiting: Waiting, at: MonotonicMs, rules: SessionRules): Step {
+  const before = waiting.full ? [noDeadline, stopReading] : [noDeadline];
+  if (protocolTraits[rules.protocol].reads === 'first-bytes') return route(waiting, before);
   const packet = decodeFirstPacket(waiting.bytes);
   if (packet.kind === 'need') return { state: { kind: 'greeting', waiting }, actions: nothing };
   if (packet.kind === 'bad') return close('reset', { kind: 'rejected', reason: 'bad-first-bytes' });
   const { value, consumed } = packet;
   if (value.kind === 'cancel') return cancel(value.pid, value.key, waiting.bytes.subarray(0, consumed), at);
-  const before = waiting.full ? [noDeadline, stopReading] : [noDeadline];
   return route({ ...waiting, opening: value.kind }, before);
 }
 
@@ -170,6 +177,11 @@ function inDialing(state: In<'dialing'>, event: SessionEvent, rules: SessionRule
       if (isStillGood(state, event, rules)) return stay(state);
       return route(waiting, [abortDial(waiting)]);
     case 'client-ended':
+      // With its question it may have said all it has to say; it is answered still.
+      if (protocolTraits[rules.protocol].reads === 'first-bytes' && waiting.bytes.length > 0) {
+        return stay({ ...state, waiting: { ...waiting, ended: true } });
+      }
+      return leave(waiting, event, [abortDial(waiting)]);
     case 'client-reset':
       return leave(waiting, event, [abortDial(waiting)]);
     case 'shutdown':
@@ -204,7 +216,12 @@ function onConnected(state: In<'dialing'>, event: Of<'connected'>, rules: Sessio
   const { at } = event;
   const relay: SessionAction = { kind: 'relay', at, dial: dials, target, first: bytes, opening, epoch };
   const waited = endWait(waiting, 'served', at);
-  return { state: relaying, actions: waited.length === 0 ? [relay] : [...waited, relay] };
+  const actions = waited.length === 0 ? [relay] : [...waited, relay];
+  if (waiting.ended) return { state: clientEnded.state, actions: [...actions, ...clientEnded.actions] };
+  const keeps = protocolTraits[rules.protocol].repeats !== 'nothing' && !waiting.full && bytes.length > 0;
+  if (!keeps) return { state: relaying, actions };
+  const repeatsLeft = Math.min(waiting.repeatsLeft, candidates.length);
+  return { state: { kind: 'relaying', ended: null, repeat: { ...waiting, repeatsLeft } }, actions };
 }
 
 /** No byte has been sent to a server yet, so the next may be tried: with a lost primary, after a pause in the hold. */
@@ -229,13 +246,21 @@ function inRelaying(state: In<'relaying'>, event: SessionEvent): Step {
     case 'client-ended':
       return state.ended === 'server' ? endedByServer : clientEnded;
     case 'server-ended':
-      return state.ended === 'client' ? endedByClient : serverEnded;
+      if (state.ended === 'client') return endedByClient;
+      return repeat(state, event, 'server') ?? serverEnded;
+    case 'answered':
+      return state.repeat === null ? stay(state) : answered;
     case 'client-reset':
       return endSession('reset', state.ended === 'server' ? 'server' : 'client-reset');
     case 'server-reset':
       // A server that ended before has said all it had to say; its late reset must not cost the client the last words.
-      return state.ended === 'server' ? endSession('cut', 'server') : endSession('reset', 'server-reset');
+      if (state.ended === 'server') return endSession('cut', 'server');
+      return repeat(state, event, 'server-reset') ?? endSession('reset', 'server-reset');
     case 'evicted':
+      if (event.reason === 'server-down' || event.reason === 'server-left') {
+        const again = repeat(state, event, event.reason);
+        if (again !== null) return again;
+      }
       return endSession(event.reason === 'idle' || event.reason === 'shutdown' ? 'end' : 'cut', event.reason);
     case 'shutdown':
     case 'connected':

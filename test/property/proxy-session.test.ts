@@ -5,12 +5,18 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { type Protocol, type Route } from '../../src/config/schema.ts';
+import { HELD_CLIENT_MAX_BYTES } from '../../src/core/limits.ts';
 import { applyChange, type ChangeListener } from '../../src/proxy/failover.ts';
 import { HoldQueue } from '../../src/proxy/hold.ts';
 import { SessionRegistry, type JoinedSession } from '../../src/proxy/registry.ts';
 import { NOWHERE } from '../../src/proxy/roster.ts';
 import { decide, hasServer, type RoutePolicy } from '../../src/proxy/router.ts';
-import { type SessionAction, type SessionEvent, type SessionState } from '../../src/proxy/session-model.ts';
+import {
+  type Progress,
+  type SessionAction,
+  type SessionEvent,
+  type SessionState,
+} from '../../src/proxy/session-model.ts';
 import { newSession, step } from '../../src/proxy/session.ts';
 import { Suspects } from '../../src/proxy/suspects.ts';
 import { type ProbeResult } from '../../src/health/result.ts';
@@ -30,8 +36,13 @@ interface Client {
   readonly ghosts: number[];
   joined: JoinedSession | null;
   joinedPort: number;
-  /** Whether it has sent anything. */
-  spoke: boolean;
+  /** What it sent before it had a server; how much of it and since; whether it has ended its half. */
+  said: string;
+  sent: number;
+  ended: boolean;
+  /** Bytes of the server that it is joined to. */
+  heard: number;
+  repeats: number;
   closes: number;
   inHold: boolean;
 }
@@ -47,14 +58,15 @@ class World implements ChangeListener {
   readonly clients: Client[] = [];
   readonly suspects = new Suspects();
   readonly #policy: RoutePolicy;
-  readonly #protocol: Protocol;
+  readonly protocol: Protocol;
   #turn = 0;
   #held = 0;
   splices = 0;
   answers = 0;
+  repeats = 0;
 
   constructor(protocol: Protocol, route: Route) {
-    this.#protocol = protocol;
+    this.protocol = protocol;
     this.#policy = { route, balance: 'roundrobin', maxLagMs: null };
   }
 
@@ -67,7 +79,11 @@ class World implements ChangeListener {
       ghosts: [],
       joined: null,
       joinedPort: 0,
-      spoke: false,
+      said: '',
+      sent: 0,
+      ended: false,
+      heard: 0,
+      repeats: 0,
       closes: 0,
       inHold: false,
     };
@@ -77,8 +93,12 @@ class World implements ChangeListener {
 
   tell(client: Client, event: SessionEvent): void {
     const { route, maxLagMs } = this.#policy;
-    const rules = { protocol: this.#protocol, route, maxLagMs, holdMs: 1000, connectTimeoutMs: 200 };
-    if (event.kind === 'received') client.spoke = true;
+    const rules = { protocol: this.protocol, route, maxLagMs, holdMs: 1000, connectTimeoutMs: 200 };
+    if (event.kind === 'received') {
+      client.said += Buffer.from(event.bytes).toString('latin1');
+      client.sent += event.bytes.length;
+    }
+    if (event.kind === 'client-ended') client.ended = true;
     const { state, actions } = step(client.state, event, rules);
     client.state = state;
     const follow = actions.flatMap(action => this.#perform(client, action));
@@ -144,8 +164,25 @@ class World implements ChangeListener {
         client.dial = null;
         return [];
       case 'relay':
+        if (client.said.length < HELD_CLIENT_MAX_BYTES) {
+          assert.equal(Buffer.from(action.first).toString('latin1'), client.said, 'every server gets all of it');
+        }
         this.#join(client, action.target.name, action.target.address.port);
         return [];
+      case 'unjoin': {
+        const { joined, heard, sent, said, ended } = client;
+        assert.ok(joined !== null, 'who is parted was joined');
+        assert.equal(this.protocol, 'http');
+        assert.ok(said === wholeGet.toString() || said === wholeHead.toString(), 'only what changes nothing');
+        assert.deepEqual({ heard, sent, ended }, { heard: 0, sent: said.length, ended: false });
+        client.repeats += 1;
+        assert.ok(client.repeats <= SERVERS.length);
+        this.repeats += 1;
+        this.registry.remove(joined);
+        client.joined = null;
+        this.suspects.of('app', joined.server).failed(at);
+        return [];
+      }
       case 'deadline':
         client.deadline = action.at;
         return [];
@@ -167,10 +204,10 @@ class World implements ChangeListener {
     return this.#policy.route !== 'primary' && this.suspects.isDoubted(server, this.view, this.now);
   }
 
-  #answered({ spoke, joined }: Client): void {
+  #answered({ said, joined }: Client): void {
     assert.equal(joined, null, 'nobody is told no after yes');
-    if (this.#protocol === 'tcp') assert.fail('nobody knows what the client would understand');
-    if (this.#protocol !== 'mysql') assert.ok(spoke, 'who has not asked is not answered');
+    if (this.protocol === 'tcp') assert.fail('nobody knows what the client would understand');
+    if (this.protocol !== 'mysql') assert.ok(said !== '', 'who has not asked is not answered');
     this.answers += 1;
   }
 
@@ -179,6 +216,7 @@ class World implements ChangeListener {
     const { route } = this.#policy;
     client.dial = null;
     client.joinedPort = port;
+    client.heard = 0;
     this.splices += 1;
     const target = this.view.servers.find(view => view.name === name);
     assert.equal(target?.address.port, port, 'the name still stands for the address that was dialed');
@@ -200,7 +238,10 @@ class World implements ChangeListener {
       server: name,
       route,
       place: NOWHERE,
-      evict: reason => this.tell(client, { kind: 'evicted', at: this.now, reason }),
+      evict: reason => {
+        this.tell(client, { kind: 'evicted', at: this.now, reason, ...progress(client) });
+        return client.closes > 0;
+      },
     };
     this.registry.add(client.joined);
   }
@@ -253,6 +294,8 @@ class World implements ChangeListener {
   }
 }
 
+const progress = ({ sent, heard }: Client): Progress => ({ fromClient: sent, fromServer: heard });
+
 const result = fc.constantFrom('writer', 'replica', 'lost', 'busy', 'slow', 'unheard');
 const pick = fc.nat();
 /** Of the servers, one at most. */
@@ -269,7 +312,8 @@ const happening = fc.oneof(
   { weight: 8, arbitrary: fc.record({ kind: fc.constant('dialed' as const), pick, good: fc.boolean() }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('ghost' as const), pick }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('client' as const), pick, reset: fc.boolean() }) },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant('server' as const), pick, reset: fc.boolean() }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant('server' as const), pick, reset: fc.boolean() }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('traffic' as const), pick, down: fc.boolean() }) },
   {
     weight: 3,
     arbitrary: fc.record({ kind: fc.constant('time' as const), ms: fc.constantFrom(1, 10, 100, 1100, 3000) }),
@@ -307,6 +351,8 @@ function probed(word: string, at: number): ProbeResult | null {
 }
 
 const hello = startupPacket();
+const wholeGet = Buffer.from('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+const wholeHead = Buffer.from('HEAD / HTTP/1.0\r\n\r\n');
 const packets = [
   hello,
   hello,
@@ -316,6 +362,8 @@ const packets = [
   Buffer.from('GET /'),
   Buffer.from([0x16, 3, 1]),
 ];
+const post = Buffer.from('POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n');
+const requests = [wholeGet, wholeGet, wholeGet, wholeHead, wholeHead, post, Buffer.from('GET /')];
 
 function happen(world: World, event: Happening): void {
   const at = world.now;
@@ -331,8 +379,8 @@ function happen(world: World, event: Happening): void {
         ({ state }) => ['greeting', 'refusing', 'holding', 'dialing'].includes(state.kind),
         event.pick,
       );
-      if (client !== undefined)
-        world.tell(client, { kind: 'received', at, bytes: packets[event.which] ?? hello });
+      const bytes = (world.protocol === 'http' ? requests : packets)[event.which];
+      if (client !== undefined) world.tell(client, { kind: 'received', at, bytes: bytes ?? hello });
       return;
     }
     case 'dialed': {
@@ -360,8 +408,18 @@ function happen(world: World, event: Happening): void {
     }
     case 'server': {
       const client = among(({ joined }) => joined !== null, event.pick);
-      if (client !== undefined)
-        world.tell(client, { kind: event.reset ? 'server-reset' : 'server-ended', at });
+      if (client === undefined) return;
+      const kind = event.reset ? 'server-reset' : 'server-ended';
+      return world.tell(client, { kind, at, ...progress(client) });
+    }
+    case 'traffic': {
+      const client = among(({ joined }) => joined !== null, event.pick);
+      if (client === undefined) return;
+      if (!event.down) client.sent += 1;
+      else {
+        client.heard += 1;
+        if (client.heard === 1) world.tell(client, { kind: 'answered', at });
+      }
       return;
     }
     case 'time':
@@ -402,6 +460,7 @@ for (const [protocol, route] of worlds) {
   test(`session: the safety rules hold for ${protocol} on route ${route}, whatever happens in whatever order`, () => {
     let splices = 0;
     let answers = 0;
+    let repeats = 0;
     fc.assert(
       fc.property(fc.array(happening, { maxLength: 120, size: 'max' }), events => {
         const world = new World(protocol, route);
@@ -416,10 +475,12 @@ for (const [protocol, route] of worlds) {
         for (const name of SERVERS) assert.equal(world.registry.count('app', name), 0);
         splices += world.splices;
         answers += world.answers;
+        repeats += world.repeats;
       }),
       { numRuns: 1000 },
     );
     assert.ok(splices > 50, `the world must be lively enough to prove anything: ${splices} splices`);
     assert.ok(protocol === 'tcp' || answers > 50, `and turn enough away: ${answers} answers`);
+    assert.ok(protocol !== 'http' || repeats > 50, `and leave enough unanswered: ${repeats} repeats`);
   });
 }

@@ -5,8 +5,8 @@ import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { request, type IncomingMessage } from 'node:http';
-import { createRequire } from 'node:module';
 import { connect, type Socket } from 'node:net';
+import { fileURLToPath } from 'node:url';
 import { text } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
 import { formatAddress, type Address } from '../../src/core/address.ts';
@@ -193,7 +193,7 @@ describe('HTTP clients through Pointsman', () => {
   });
 
   test('autocannon: 20 clients on each engine at once; no error, and 200 is all that it sees', async () => {
-    const program = createRequire(import.meta.url).resolve('autocannon');
+    const program = fileURLToPath(import.meta.resolve('autocannon'));
     const cannon = [program, '--json', '--no-progress', '-c', '20', '-d', String(AUTOCANNON_SECONDS)];
     const before = app.connections();
     await fleet().each(async ({ at, engine }) => {

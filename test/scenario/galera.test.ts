@@ -18,6 +18,9 @@ import { runPointsman, type PointsmanProcess } from '../support/pointsman.ts';
 import { until } from '../support/wait.ts';
 
 const WRITERS = 4;
+/** A server that is told to end takes a second over it. */
+const LEAVING_MAX_MS = 2500;
+const INTERVAL_MS = 400;
 /** How long sessions that were on a node when it lost its place may stay there, and be told so. */
 const CAUGHT_MAX_MS = 300;
 
@@ -43,7 +46,7 @@ before(async () => {
       galera: {
         protocol: 'mysql',
         multiple_writers: 'ordered',
-        check: { ...accounts.probe, interval: '400ms' },
+        check: { ...accounts.probe, interval: `${INTERVAL_MS}ms` },
         servers,
       },
     },
@@ -101,12 +104,12 @@ const errorsSince = (since: number) =>
   writers.flatMap(({ errors }) => errors).filter(({ at }) => at >= since);
 
 /** Nobody can take back a statement that was sent to a node in the moment it lost its place; all that remains is to be quick. */
-function assertCaught(caught: readonly WriteError[], node: GaleraNode): void {
+function assertCaught(caught: readonly WriteError[], node: GaleraNode, maxMs: number): void {
   assert.ok(
     caught.every(({ during, serverId }) => during === 'write' && serverId === node.server.serverId),
     tellErrors(caught),
   );
-  assert.ok(spanOf(caught) < CAUGHT_MAX_MS, tellCaught(caught));
+  assert.ok(spanOf(caught) < maxMs, tellCaught(caught));
 }
 
 function spanOf(errors: readonly WriteError[]): number {
@@ -149,12 +152,13 @@ describe('Galera', () => {
     await primaryIs('n1');
     await allWriteOn(n1, []);
     await stopped;
-    // The server leaves the cluster first and closes its connections then, a few hundredths of a second later.
+    // The server leaves the cluster first and closes its connections then, up to a second later. A probe sees it as a rule,
+    // but a question asked in the very moment of leaving stays without an answer until then.
     const caught = errorsSince(since).filter(({ errno }) => errno !== null);
     t.diagnostic(
       `first write after ${Math.round((firstWriteAfter(writers, since, 1)?.at ?? 0) - since)} ms; ${tellCaught(caught)}`,
     );
-    assertCaught(caught, n2);
+    assertCaught(caught, n2, LEAVING_MAX_MS);
   });
 
   test('a donor and the joiner that copies it get nobody meanwhile', async () => {
@@ -169,7 +173,7 @@ describe('Galera', () => {
       assert.equal(joiner.sessions, 0);
       return !copying;
     });
-    await n2.rejoin({ donor: 'n1' });
+    await n2.rejoin('n1');
     copying = false;
     await watch;
     assert.equal(seen.donor, 'n3', 'the port left the donor');
@@ -203,7 +207,9 @@ describe('Galera', () => {
       (await pointsman.state()).frontends.some(({ name, held }) => name === 'rw' && held === WRITERS),
     );
     assert.equal(await applicationsAt(n1.server), 0, 'nobody is on the last node');
-    assert.match((await stateOf(n1)).last_check?.detail ?? '', /without quorum/);
+    await until('the state to say why', async () =>
+      /without quorum/.test((await stateOf(n1)).last_check?.detail ?? ''),
+    );
     await assert.rejects(
       createConnection({ ...pointsman.frontend('impatient'), ...accounts.app, database: 'app' }),
       (error: Error & { errno?: number }) =>
@@ -212,7 +218,7 @@ describe('Galera', () => {
 
     const caught = errorsSince(since).filter(({ errno }) => errno !== null);
     t.diagnostic(tellCaught(caught));
-    assertCaught(caught, n1);
+    assertCaught(caught, n1, CAUGHT_MAX_MS);
   });
 
   test('with quorum again, those who waited write', async t => {

@@ -85,12 +85,16 @@ describe('system 000: HTTP backends and a pair of databases behind one Pointsman
     await served(performance.now(), TURN);
     await direct.stop();
     assert.equal(tell(clients.failed), '');
+    const hiccup = slowestMs(direct.since(killedAt));
     for (const [kind, isOf] of [
       ['health', (shot: Shot) => shot.registers === null],
       ['register', (shot: Shot) => shot.registers !== null],
     ] as const) {
-      const slowest = slowestMs(clients.since(killedAt).filter(isOf));
-      const hiccup = slowestMs(direct.since(killedAt).filter(isOf));
+      const shots = clients.since(killedAt).filter(isOf);
+      // Until it has done its first, web1 is slow by itself: it has only just been started.
+      const back = shots.filter(({ startedAt, by }) => startedAt >= restartedAt && by === 'web1');
+      const warmAt = back[0]?.endedAt ?? Infinity;
+      const slowest = slowestMs(shots.filter(shot => !back.includes(shot) || shot.startedAt > warmAt));
       t.diagnostic(`${kind}: slowest ${Math.round(slowest)} ms; without Pointsman ${Math.round(hiccup)} ms`);
       assert.ok(slowest < SLOWEST_MS + hiccup, `${kind}: ${slowest} ms; a backend alone took ${hiccup} ms`);
     }
@@ -175,12 +179,21 @@ describe('system 000: HTTP backends and a pair of databases behind one Pointsman
       [],
     );
 
-    const { primary, split_brain, servers } = await database();
+    // db2 tries db1 once a second, and is asked about it once a second.
+    const { primary, split_brain, servers } = await until('both to replicate', async () => {
+      const state = await database();
+      const sound = state.servers.every(({ replication: [channel] }) => channel?.receiving === 'yes');
+      return sound && state;
+    });
     assert.deepEqual([primary, split_brain], ['db2', false]);
     for (const { name, health, faults, replication } of servers) {
       assert.deepEqual([name, health, faults], [name, 'up', []]);
-      const [channel] = replication;
-      assert.deepEqual([channel?.receiving, channel?.applying], ['yes', true], name);
+      const channels = replication.map(({ applying, receive_error, apply_error }) => ({
+        applying,
+        receive_error,
+        apply_error,
+      }));
+      assert.deepEqual(channels, [{ applying: true, receive_error: null, apply_error: null }], name);
     }
   });
 

@@ -1,6 +1,6 @@
 // The test runner behind `npm test`: runs the compiled *.test.js files, each in its own process, and counts.
-// Not a framework: tests are plain node:test. Files that only compute run two at a time, files that start servers
-// one by one. Exit code 0 only when at least one test ran, none failed and no process was left behind.
+// Not a framework: tests are plain node:test. Files run two at a time, kind by kind: those that start servers mostly wait.
+// Exit code 0 only when at least one test ran, none failed and no process was left behind.
 // Usage: node dist/test/support/run.js [--count-file FILE] [--tests DIRECTORY] [PATH...], a PATH such as unit/config.
 
 import { readdirSync, writeFileSync } from 'node:fs';
@@ -9,7 +9,6 @@ import { parseArgs } from 'node:util';
 import { endLeftovers, markChildren } from './leftovers.ts';
 import { runFile, type FileResult } from './run-file.ts';
 
-const parallelKinds: readonly string[] = ['unit', 'property'];
 const PARALLEL_FILES = 2;
 const LEFTOVER_GRACE_MS = 5_000;
 
@@ -66,12 +65,12 @@ async function runOne(path: string): Promise<void> {
   report(await runFile(join(testsDirectory, path), { idleMs: Number(values['idle-limit-ms']), totalMs }));
 }
 
-/** Runs files, at most `width` at a time, then ends and reports what they left behind. */
-async function runGroup(files: readonly string[], width: number): Promise<void> {
+/** Runs files, then ends and reports what they left behind. */
+async function runGroup(files: readonly string[]): Promise<void> {
   const mark = markChildren();
   const queue = files.values();
   await Promise.all(
-    Array.from({ length: width }, async () => {
+    Array.from({ length: PARALLEL_FILES }, async () => {
       for (const file of queue) await runOne(file);
     }),
   );
@@ -82,9 +81,7 @@ async function runGroup(files: readonly string[], width: number): Promise<void> 
 
 const kindOf = (path: string): string => path.split('/')[0] ?? path;
 const files = testFiles(positionals);
-const parallel = files.filter(path => parallelKinds.includes(kindOf(path)));
-if (parallel.length > 0) await runGroup(parallel, PARALLEL_FILES);
-for (const file of files.filter(path => !parallelKinds.includes(kindOf(path)))) await runGroup([file], 1);
+for (const kind of new Set(files.map(kindOf))) await runGroup(files.filter(path => kindOf(path) === kind));
 if (results.length === 0) record({ file: testsDirectory, reason: 'there are no tests here' });
 
 const failedResults = results.filter(result => result.failures.length > 0);

@@ -1,5 +1,6 @@
 // Short words for sessions in tests: events by name, and actions as one line of text each, so that a case is a table row.
 
+import { type CloseReason } from '../../src/proxy/events.ts';
 import { type SessionAction, type SessionEvent, type SessionRules } from '../../src/proxy/session-model.ts';
 import { newSession, step } from '../../src/proxy/session.ts';
 import { type SessionState } from '../../src/proxy/session-model.ts';
@@ -29,6 +30,8 @@ export const nobodyLeads = backend([server('pg1', fail()), server('pg2', passRep
   epoch: 2,
 });
 export const pg2Leads = backend([server('pg1', fail()), server('pg2', pass())], { primary: 'pg2', epoch: 3 });
+
+const answeredOf = { fromClient: 1, fromServer: 1 };
 
 export const on = {
   accepted: (at = 0): SessionEvent => ({ kind: 'accepted', at, refuse: null }),
@@ -69,12 +72,28 @@ export const on = {
       | 'client-reset'
       | 'server-reset'
       | 'cancel-done'
+      | 'answered'
       | 'deadline'
       | 'shutdown',
     at = 0,
-  ): SessionEvent => ({ kind, at }),
-  demoted: (at = 0): SessionEvent => ({ kind: 'evicted', at, reason: 'demotion' }),
-  idle: (at = 0): SessionEvent => ({ kind: 'evicted', at, reason: 'idle' }),
+  ): SessionEvent =>
+    kind === 'server-ended' || kind === 'server-reset' ? { kind, at, ...answeredOf } : { kind, at },
+  /** The server goes before it has said a word, when the client had sent `fromClient` bytes. */
+  mute: (kind: 'server-ended' | 'server-reset', fromClient: number, at = 0): SessionEvent => ({
+    kind,
+    at,
+    fromClient,
+    fromServer: 0,
+  }),
+  evicted: (reason: CloseReason, { fromClient, fromServer } = answeredOf, at = 0): SessionEvent => ({
+    kind: 'evicted',
+    at,
+    reason,
+    fromClient,
+    fromServer,
+  }),
+  demoted: (at = 0): SessionEvent => on.evicted('demotion', answeredOf, at),
+  idle: (at = 0): SessionEvent => on.evicted('idle', answeredOf, at),
 };
 
 /** `dial 1 pg1`, `hold`, `unhold served 250`, `close cut session demotion`, … */
@@ -96,6 +115,8 @@ function told(action: SessionAction): string {
       return 'stop-reading';
     case 'relay':
       return `relay ${action.target.name} ${action.first.length}`;
+    case 'unjoin':
+      return `unjoin ${action.reason}`;
     case 'half-close':
       return `half-close ${action.side}`;
     case 'cancel':

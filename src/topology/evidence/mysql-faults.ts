@@ -23,6 +23,7 @@ interface Case {
   readonly source: Member | null;
   readonly from: string;
   readonly isPrimary: boolean;
+  readonly primary: string | null;
   readonly lasting: { readonly notApplying: boolean; readonly notReceiving: boolean };
 }
 
@@ -30,7 +31,7 @@ export function mysqlFaults(ballot: FaultsBallot): readonly Fault[] {
   const members = membersOf(ballot.servers);
   const cases = members.flatMap(member => casesOf(member, ballot));
   const ofChannels = cases.flatMap(faultsOf);
-  return [...ofChannels, ...diverged(members, cases, ofChannels), ...unconnected(members, ballot)];
+  return [...ofChannels, ...diverged(members, cases, ofChannels, ballot), ...unconnected(members, ballot)];
 }
 
 function casesOf(member: Member, { servers, memory }: FaultsBallot): readonly Case[] {
@@ -46,6 +47,7 @@ function casesOf(member: Member, { servers, memory }: FaultsBallot): readonly Ca
       source,
       from: view?.name ?? channel.source,
       isPrimary: member.name === memory?.primary,
+      primary: memory?.primary ?? null,
       lasting: {
         notApplying: lasts(watch, member.name, notApplying(channel.name)),
         notReceiving: lasts(watch, member.name, notReceiving(channel.name)),
@@ -167,6 +169,7 @@ function diverged(
   members: readonly Member[],
   cases: readonly Case[],
   found: readonly Fault[],
+  { memory }: FaultsBallot,
 ): readonly Fault[] {
   const broken = new Set(cases.filter(isSurelyBroken).map(({ member }) => member.name));
   return members.flatMap((one, index) =>
@@ -180,7 +183,10 @@ function diverged(
       const what = `${one.name} and ${other.name} have gone apart: ${one.name} lacks ${tellGtids(oneLacks, flavor)}, ${other.name} ${tellGtids(otherLacks, flavor)}, and replication is broken; neither has all rows`;
       const isMended = ofBoth.some(({ mend }) => mend.length > 0);
       const stillStopped = ofBoth.some(({ code }) => code === 'row-missing' || code === 'binlog-gone');
-      const mend = isMended || stillStopped ? [] : reconcile(sideOf(one, cases), sideOf(other, cases));
+      const mend =
+        isMended || stillStopped
+          ? []
+          : reconcile(sideOf(one, cases), sideOf(other, cases), memory?.primary ?? null);
       return [{ server: broken.has(one.name) ? one.name : other.name, code: 'diverged', what, mend }];
     }),
   );
@@ -217,11 +223,11 @@ function unconnected(members: readonly Member[], ballot: FaultsBallot): readonly
   });
 }
 
-function reconcileBoth({ member, channel, source }: Case): Fault['mend'] {
+function reconcileBoth({ member, channel, source, primary }: Case): Fault['mend'] {
   if (source === null) return [];
   // The other's channel is taken to be the one that comes from here: of a pair there is no other.
   const back = source.facts.channels[0]?.name ?? null;
-  return reconcile({ member, channel: channel.name }, { member: source, channel: back });
+  return reconcile({ member, channel: channel.name }, { member: source, channel: back }, primary);
 }
 
 /** What it comes to: how much each lacks, and what follows for the next failover. */

@@ -43,7 +43,7 @@ export interface Side {
  * forbids just that, is off meanwhile. Setting gtid_slave_pos to the other's position instead, as is often advised,
  * would make both run again and leave each without the other's rows for ever.
  */
-export function reconcile(one: Side, other: Side): Mend {
+export function reconcile(one: Side, other: Side, primary: string | null): Mend {
   const sides = [
     { ...one, lacks: lacksOf(one.member, other.member) },
     { ...other, lacks: lacksOf(other.member, one.member) },
@@ -67,12 +67,19 @@ export function reconcile(one: Side, other: Side): Mend {
     ),
     ...steps.flatMap(({ member, lacks, sql }) => on(member, [sql.waitFor(lacks, WAIT_SECONDS)])),
     ...steps.flatMap(({ member, sql }) =>
-      on(
-        member,
-        sql.isMariadb ? ['SET GLOBAL gtid_strict_mode = COALESCE(@strict, @@GLOBAL.gtid_strict_mode)'] : [],
-      ),
+      sql.isMariadb ? on(member, strictAgain(member.name === primary)) : [],
     ),
   ];
+}
+
+/**
+ * The primary logs something of its own before: with rpl_semi_sync_slave_enabled and the strict order, MariaDB takes its
+ * own transactions back from the other one and applies them a second time, unless the newest in its log is a later one
+ * (MDEV-27760); and the newest there now is an old one, of the other. FLUSH HOSTS is logged and harms nobody.
+ */
+function strictAgain(isPrimary: boolean): readonly string[] {
+  const restore = 'SET GLOBAL gtid_strict_mode = COALESCE(@strict, @@GLOBAL.gtid_strict_mode)';
+  return isPrimary ? ['FLUSH HOSTS', restore] : [restore];
 }
 
 /**

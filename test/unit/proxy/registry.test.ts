@@ -31,6 +31,7 @@ function fixture(): Fixture {
         evict(reason) {
           registry.remove(session);
           log.push(`${route}@${name} ${reason}`);
+          return true;
         },
       };
       registry.add(session);

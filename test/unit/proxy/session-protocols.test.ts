@@ -1,5 +1,5 @@
-// The session where nothing is read before routing: how clients of each protocol are routed, wait, and are told no.
-// The rules that hold for all are in session.test.ts.
+// The session of every protocol but PostgreSQL's: how its clients are routed, wait, and are told no.
+// The rules that hold for all are in session.test.ts, HTTP's own second chance in session-repeat.test.ts.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -19,9 +19,18 @@ const heldSilently = [
   [on.accepted(), 'route'],
   [on.nobody(nobodyLeads, 100), 'deadline 30100', 'hold'],
 ] as const;
+/** HTTP clients are routed when they have said something, or have taken too long to. */
+const heldInSilence = (protocol: 'redis' | 'http') =>
+  protocol === 'redis'
+    ? heldSilently
+    : ([
+        [on.accepted(-10_000), 'deadline 0'],
+        [on.just('deadline', 0), 'route'],
+        [on.nobody(nobodyLeads, 100), 'deadline 30100', 'hold'],
+      ] as const);
 
 const cases: readonly Case[] = [
-  ...(['mysql', 'redis', 'http', 'tcp'] as const).map(protocol => ({
+  ...(['mysql', 'redis', 'tcp'] as const).map(protocol => ({
     name: `a ${protocol} client is routed before it has said a word, and its bytes go first if there are any`,
     rules: { protocol },
     script: [
@@ -75,7 +84,7 @@ const cases: readonly Case[] = [
       name: `a held ${protocol} client that asked while it waited is told when its wait ends`,
       rules: { protocol },
       script: [
-        ...heldSilently,
+        ...heldInSilence(protocol),
         [on.received(Buffer.from('GET / HTTP/1.1\r\n'), 200)],
         [
           on.just('deadline', 30_100),
@@ -91,7 +100,7 @@ const cases: readonly Case[] = [
       name: `a refused ${protocol} connection that is merely open is told nothing, and ended after a while`,
       rules: { protocol },
       script: [
-        ...heldSilently,
+        ...heldInSilence(protocol),
         [on.just('shutdown', 200), 'unhold closed 100', 'deadline 10200'],
         [on.just('deadline', 10_200), 'deadline none', 'close end rejected shutdown'],
       ],

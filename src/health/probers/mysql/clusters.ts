@@ -17,6 +17,8 @@ export interface Membership {
 
 export const GALERA_QUESTION =
   "show global status where variable_name in ('wsrep_ready', 'wsrep_local_state', 'wsrep_local_state_comment', 'wsrep_cluster_status', 'wsrep_cluster_state_uuid', 'wsrep_last_committed', 'wsrep_evs_state')";
+/** Needs no right and no table; unlike SELECT 1 it is refused (1047) by a node that isn't ready. */
+export const GALERA_READY_QUESTION = 'do 1';
 export const GROUP_QUESTION =
   'select m.*, @@global.server_uuid as own_id from performance_schema.replication_group_members m';
 
@@ -48,6 +50,11 @@ export function galeraUnsettled(status: Texts): string | null {
   )
     return null;
   return `Galera: its cluster is finding out who is left (${state}), no commit ends until then`;
+}
+
+/** Of a node that refused a statement, before it has told why. */
+export function galeraNotReady(id: string | null): Membership {
+  return { kind: 'galera', id, role: 'none', remark: 'Galera: not ready', position: null };
 }
 
 export function galeraMembership(status: Texts, variables: Texts): Membership {

@@ -8,8 +8,10 @@ import { type Part } from '../verdict.ts';
 import { channelQuestions, isMariadb, readChannels } from './channels.ts';
 import {
   galeraMembership,
+  galeraNotReady,
   galeraUnsettled,
   GALERA_QUESTION,
+  GALERA_READY_QUESTION,
   groupMembership,
   GROUP_QUESTION,
   isGaleraNode,
@@ -31,6 +33,8 @@ import {
 
 const SYNTAX_ERROR = 1064;
 const TABLE_DENIED = 1142;
+/** "WSREP has not yet prepared node for application use". */
+const NOT_PREPARED = 1047;
 
 /** Thrown and caught in this file only: the first failure ends the questions. */
 class Stop {
@@ -50,6 +54,10 @@ export class Interview {
   #variables: string | null = null;
   /** What replication is asked by; `null`: it may not be seen. */
   #channels: readonly string[] | null = [];
+  /** Of a Galera cluster. */
+  #clusterId: string | null = null;
+  /** It refused a statement when it was last asked. */
+  #refuses = false;
   #onOwnSql = false;
   #underWay: Promise<Part> | null = null;
 
@@ -119,12 +127,7 @@ export class Interview {
   }
 
   async #membership(variables: Texts): Promise<Membership | null> {
-    if (isGaleraNode(variables)) {
-      const status = pairsOf((await this.#rows(GALERA_QUESTION)).rows);
-      const unsettled = galeraUnsettled(status);
-      if (unsettled !== null) throw new Stop(failure('L7START', unsettled));
-      return galeraMembership(status, variables);
-    }
+    if (isGaleraNode(variables)) return this.#galera(variables);
     if (isMariadb(this.session.version) || !isGroupMember(variables)) return null;
     const members = await this.session.ask(GROUP_QUESTION);
     if (members.kind === 'failed') {
@@ -132,6 +135,22 @@ export class Interview {
       return groupMembership(null, variables);
     }
     return groupMembership(allTexts(members.answer), variables);
+  }
+
+  /** A node that leaves its cluster refuses statements at once, but may take a second to tell its status: bad news goes first. */
+  async #galera(variables: Texts): Promise<Membership> {
+    const asked = await this.session.ask(GALERA_READY_QUESTION);
+    const refuses = asked.kind === 'failed' && asked.errno === NOT_PREPARED;
+    if (asked.kind === 'failed' && !refuses) throw new Stop(asked.failure);
+    const isNews = refuses && !this.#refuses;
+    this.#refuses = refuses;
+    if (isNews) return galeraNotReady(this.#clusterId);
+    const status = pairsOf((await this.#rows(GALERA_QUESTION)).rows);
+    const unsettled = galeraUnsettled(status);
+    if (unsettled !== null) throw new Stop(failure('L7START', unsettled));
+    const membership = galeraMembership(status, variables);
+    this.#clusterId = membership.id;
+    return refuses && membership.role !== 'none' ? galeraNotReady(membership.id) : membership;
   }
 
   async #channelRows(): Promise<readonly Texts[] | null> {

@@ -11,6 +11,8 @@ export class NetSocket implements TcpSocket {
   readonly #clock: Clock;
   #onData: ((bytes: Uint8Array) => void) | null = null;
   #stop: (() => void) | null = null;
+  /** What Node still tells of it is of no interest. */
+  #wasReset = false;
 
   constructor(inner: Socket, clock: Clock) {
     this.inner = inner;
@@ -28,8 +30,12 @@ export class NetSocket implements TcpSocket {
   attach(owner: SocketOwner, side: Side): void {
     const { inner } = this;
     // A reset right behind bytes may come as an end: libuv takes the hang-up for one and doesn't read again.
-    inner.on('end', () => owner.socketEnded(side));
-    inner.on('error', () => owner.socketFailed(side));
+    inner.on('end', () => {
+      if (!this.#wasReset) owner.socketEnded(side);
+    });
+    inner.on('error', () => {
+      if (!this.#wasReset) owner.socketFailed(side);
+    });
     inner.once('close', () => owner.socketClosed(side));
     // The server's side is read by the splice; to read it here as well would set it flowing too early.
     if (side === 'server') return;
@@ -55,11 +61,13 @@ export class NetSocket implements TcpSocket {
   }
 
   endWithin(boundMs: number): void {
-    this.#dropData();
+    if (this.#onData !== null) this.inner.off('data', this.#onData);
+    this.#onData = null;
     endWithin(this.inner, boundMs, this.#clock);
   }
 
   reset(): void {
+    this.#wasReset = true;
     resetNow(this.inner);
   }
 
@@ -69,17 +77,13 @@ export class NetSocket implements TcpSocket {
 
   /** Its data goes to its peer from now on, until `stop` is called. */
   joined(stop: () => void): void {
-    this.#dropData();
+    if (this.#onData !== null) this.inner.off('data', this.#onData);
     this.#stop = stop;
   }
 
   part(): void {
     this.#stop?.();
     this.#stop = null;
-  }
-
-  #dropData(): void {
-    if (this.#onData !== null) this.inner.off('data', this.#onData);
-    this.#onData = null;
+    if (this.#onData !== null) this.inner.on('data', this.#onData);
   }
 }

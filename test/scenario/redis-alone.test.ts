@@ -1,18 +1,13 @@
-// Redis' own programs through the proxy, unchanged, on both drivers; and a primary without Sentinel that is restarted in place.
+// Redis without Sentinel behind the built Pointsman: a primary that is restarted in place, and a replica promoted by hand.
 
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { test } from 'node:test';
-import { promisify } from 'node:util';
 import { formatAddress } from '../../src/core/address.ts';
 import { runPointsman } from '../support/pointsman.ts';
 import { RedisClient, RedisNode, replicatedRedis, type RedisNode as Node } from '../support/redis.ts';
 import { until } from '../support/wait.ts';
 
-const run = promisify(execFile);
-
-const configOf = (nodes: readonly Node[], check: object, engine: object = {}) => ({
-  engine,
+const configOf = (nodes: readonly Node[], check: object) => ({
   frontends: {
     rw: { bind: '127.0.0.1:0', backend: 'cache', route: 'primary' },
     ro: { bind: '127.0.0.1:0', backend: 'cache', route: 'replica' },
@@ -26,49 +21,7 @@ const configOf = (nodes: readonly Node[], check: object, engine: object = {}) =>
   },
 });
 
-for (const driver of ['net', 'kernel']) {
-  test(`redis proxy: redis-cli and redis-benchmark work through the ${driver} driver`, async t => {
-    const directives = { requirepass: 'sesame', masterauth: 'sesame' };
-    const [primary, replica] = [
-      await RedisNode.create(t, { directives }),
-      await RedisNode.create(t, { directives }),
-    ];
-    await Promise.all([primary.start(), replica.start()]);
-    const direct = await RedisClient.connect(replica.address);
-    t.after(() => direct.close());
-    await direct.command('AUTH', 'sesame');
-    await direct.command('REPLICAOF', '127.0.0.1', String(primary.port));
-    const pointsman = await runPointsman(configOf([primary, replica], { password: 'sesame' }, { driver }));
-    t.after(() => pointsman.stop());
-    const to = (frontend: string): string[] => [
-      ...['-h', '127.0.0.1', '-p', String(pointsman.frontend(frontend).port), '-a', 'sesame'],
-      '--no-auth-warning',
-    ];
-    const cli = async (frontend: string, ...args: string[]): Promise<string> =>
-      (await run('redis-cli', [...to(frontend), ...args])).stdout.trim();
-    assert.equal(await cli('rw', 'SET', 'greeting', 'hello'), 'OK');
-    await until('the replica to have it', async () => (await cli('ro', 'GET', 'greeting')) === 'hello');
-    assert.match(await cli('ro', 'SET', 'a', 'b'), /^READONLY/);
-    assert.match(await cli('rw', '-3', 'HELLO'), /proto/);
-    const args = to('rw').filter(arg => arg !== '--no-auth-warning');
-    const { stdout } = await run('redis-benchmark', [
-      ...args,
-      '-t',
-      'set,get',
-      '-n',
-      '20000',
-      '-c',
-      '20',
-      '-P',
-      '8',
-      '-q',
-    ]);
-    assert.match(stdout, /SET: [\d.]+ requests per second[\s\S]*GET: [\d.]+ requests per second/);
-    assert.doesNotMatch(stdout, /rror/);
-  });
-}
-
-test('redis proxy: without Sentinel a primary restarted empty in place gets writers when it has settled, and no sooner', async t => {
+test('redis without Sentinel: a primary restarted empty in place gets writers when it has settled, and no sooner', async t => {
   const SETTLE_MS = 1000;
   const node = await RedisNode.create(t);
   await node.start();
@@ -89,7 +42,7 @@ test('redis proxy: without Sentinel a primary restarted empty in place gets writ
   assert.ok(waited < SETTLE_MS + 3000, `${waited} ms`);
 });
 
-test('redis proxy: without Sentinel a promoted replica takes over at once, and the old primary gets nothing', async t => {
+test('redis without Sentinel: a promoted replica takes over at once, and the old primary gets nothing', async t => {
   const nodes = await replicatedRedis(t, 2);
   const [old, heir, other] = nodes as readonly [Node, Node, Node];
   const pointsman = await runPointsman(configOf(nodes, { settle: '1h' }));
