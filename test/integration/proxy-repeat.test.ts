@@ -58,36 +58,45 @@ for (const [how, leave] of [
   ['resets', reset],
   ['ends', end],
 ] as const) {
-  onEngines(`repeat: of a server that ${how} without a word the next one gets the request`, async (t, engine) => {
-    const stage = await openHttpStage(t, engine);
-    const { pg1, pg2, diary } = stage;
-    onBytes(pg1, GET.length, leave);
-    onBytes(pg2, GET.length, answer);
-    const client = await connectPeer(stage.at(), GET);
-    await client.untilBytes(ANSWER.length);
-    assert.deepEqual(client.received, ANSWER);
-    const [first, second] = [await pg1.peer(0), await pg2.peer(0)];
-    assert.deepEqual([first.received, second.received], [GET, GET]);
-    await until(() => gone(first), 'the first server to be let go');
-    // The connection goes on as any other.
-    client.socket.write(GET);
-    await second.untilBytes(2 * GET.length);
-    assert.deepEqual(second.received, Buffer.concat([GET, GET]));
-    assert.deepEqual([stage.gauge().sessions, stage.gauge().connections], [1, 1]);
-    second.socket.end();
-    client.socket.end();
-    await until(() => diary.count('sessionEnded') === 1, 'the end of the session');
-    await until(() => stage.gauge().connections === 0, 'the client to be gone');
-    assert.deepEqual(
-      diary.lines.map(line => line.replace(/(sessionEnded pg2) .*/, '$1')).sort(),
-      ['accepted', 'connectFailed pg1 unanswered', 'connected pg1', 'connected pg2', 'sessionEnded pg2'].sort(),
-    );
-    const [{ bytesUp, bytesDown } = assert.fail()] = diary.ends;
-    assert.deepEqual([bytesUp, bytesDown], [2 * GET.length, ANSWER.length]);
-    const gauge = stage.gauge();
-    assert.deepEqual([gauge.sessions, gauge.bytesUp, gauge.bytesDown], [0, bytesUp, bytesDown]);
-    assert.deepEqual([pg1.peers.length, pg2.peers.length], [1, 1]);
-  });
+  onEngines(
+    `repeat: of a server that ${how} without a word the next one gets the request`,
+    async (t, engine) => {
+      const stage = await openHttpStage(t, engine);
+      const { pg1, pg2, diary } = stage;
+      onBytes(pg1, GET.length, leave);
+      onBytes(pg2, GET.length, answer);
+      const client = await connectPeer(stage.at(), GET);
+      await client.untilBytes(ANSWER.length);
+      assert.deepEqual(client.received, ANSWER);
+      const [first, second] = [await pg1.peer(0), await pg2.peer(0)];
+      assert.deepEqual([first.received, second.received], [GET, GET]);
+      await until(() => gone(first), 'the first server to be let go');
+      // The connection goes on as any other.
+      client.socket.write(GET);
+      await second.untilBytes(2 * GET.length);
+      assert.deepEqual(second.received, Buffer.concat([GET, GET]));
+      assert.deepEqual([stage.gauge().sessions, stage.gauge().connections], [1, 1]);
+      second.socket.end();
+      client.socket.end();
+      await until(() => diary.count('sessionEnded') === 1, 'the end of the session');
+      await until(() => stage.gauge().connections === 0, 'the client to be gone');
+      assert.deepEqual(
+        diary.lines.map(line => line.replace(/(sessionEnded pg2) .*/, '$1')).sort(),
+        [
+          'accepted',
+          'connectFailed pg1 unanswered',
+          'connected pg1',
+          'connected pg2',
+          'sessionEnded pg2',
+        ].sort(),
+      );
+      const [{ bytesUp, bytesDown } = assert.fail()] = diary.ends;
+      assert.deepEqual([bytesUp, bytesDown], [2 * GET.length, ANSWER.length]);
+      const gauge = stage.gauge();
+      assert.deepEqual([gauge.sessions, gauge.bytesUp, gauge.bytesDown], [0, bytesUp, bytesDown]);
+      assert.deepEqual([pg1.peers.length, pg2.peers.length], [1, 1]);
+    },
+  );
 }
 
 onEngines('repeat: 60 clients at once of a server that is dying, none of them notices', async (t, engine) => {
@@ -115,26 +124,30 @@ onEngines('repeat: 60 clients at once of a server that is dying, none of them no
   assert.ok(stage.diary.ends.every(({ server }) => server === 'pg2'));
 });
 
-onEngines('repeat: a request that was repeated weighs on the server that has it, and on no other', async (t, engine) => {
-  const stage = await openHttpStage(t, engine, { frontend: { balance: 'leastconn' } });
-  const { pg1, pg2 } = stage;
-  onBytes(pg2, GET.length, answer);
-  onBytes(pg1, GET.length, reset);
-  for (let sessions = 1; sessions <= 4; sessions += 1) {
-    await (await connectPeer(stage.at(), GET)).untilBytes(ANSWER.length);
-    assert.equal(stage.gauge().sessions, sessions);
-    // Probed since, so that it is tried again.
-    const well = { ...passTcp(performance.now()), durationMs: 0 };
-    stage.topology.set({ pg1: well, pg2: well }, null);
-    await stage.settled();
-  }
-  assert.equal(pg2.peers.length, 4);
-  const before = pg1.peers.length;
-  assert.ok(before > 0);
-  onBytes(pg1, GET.length, answer);
-  for (let more = 1; more <= 3; more += 1) await (await connectPeer(stage.at(), GET)).untilBytes(ANSWER.length);
-  assert.deepEqual([pg1.peers.length, pg2.peers.length], [before + 3, 4]);
-});
+onEngines(
+  'repeat: a request that was repeated weighs on the server that has it, and on no other',
+  async (t, engine) => {
+    const stage = await openHttpStage(t, engine, { frontend: { balance: 'leastconn' } });
+    const { pg1, pg2 } = stage;
+    onBytes(pg2, GET.length, answer);
+    onBytes(pg1, GET.length, reset);
+    for (let sessions = 1; sessions <= 4; sessions += 1) {
+      await (await connectPeer(stage.at(), GET)).untilBytes(ANSWER.length);
+      assert.equal(stage.gauge().sessions, sessions);
+      // Probed since, so that it is tried again.
+      const well = { ...passTcp(performance.now()), durationMs: 0 };
+      stage.topology.set({ pg1: well, pg2: well }, null);
+      await stage.settled();
+    }
+    assert.equal(pg2.peers.length, 4);
+    const before = pg1.peers.length;
+    assert.ok(before > 0);
+    onBytes(pg1, GET.length, answer);
+    for (let more = 1; more <= 3; more += 1)
+      await (await connectPeer(stage.at(), GET)).untilBytes(ANSWER.length);
+    assert.deepEqual([pg1.peers.length, pg2.peers.length], [before + 3, 4]);
+  },
+);
 
 interface Unsafe {
   readonly name: string;
@@ -199,24 +212,27 @@ onEngines(`no repeat: ${unsafe.map(({ name }) => name).join('; ')}`, async (t, e
   assert.equal(stage.diary.count('connectFailed'), 0);
 });
 
-onEngines('repeat: when every server goes without a word, so does the client’s, in the same way', async (t, engine) => {
-  const stage = await openHttpStage(t, engine);
-  const { pg1, pg2, diary } = stage;
-  onBytes(pg1, GET.length, reset);
-  onBytes(pg2, GET.length, reset);
-  const cut = await connectPeer(stage.at(), GET);
-  await until(() => cut.closed, 'the reset');
-  assert.deepEqual([cut.bytes, cut.error], [0, 'ECONNRESET']);
-  assert.equal(pg1.peers.length + pg2.peers.length, 3, 'one attempt, and one more for each server');
-  assert.ok(pg2.peers.length > 0);
-  await until(() => diary.count('sessionEnded') === 1, 'the end of the session');
-  assert.deepEqual([diary.count('connectFailed'), diary.ends[0]?.reason], [2, 'server-reset']);
-  onBytes(pg1, GET.length, end);
-  onBytes(pg2, GET.length, end);
-  const ended = await connectPeer(stage.at(), GET);
-  await until(() => ended.ended, 'the end');
-  assert.deepEqual([ended.bytes, ended.error, pg1.peers.length + pg2.peers.length], [0, null, 6]);
-});
+onEngines(
+  'repeat: when every server goes without a word, so does the client’s, in the same way',
+  async (t, engine) => {
+    const stage = await openHttpStage(t, engine);
+    const { pg1, pg2, diary } = stage;
+    onBytes(pg1, GET.length, reset);
+    onBytes(pg2, GET.length, reset);
+    const cut = await connectPeer(stage.at(), GET);
+    await until(() => cut.closed, 'the reset');
+    assert.deepEqual([cut.bytes, cut.error], [0, 'ECONNRESET']);
+    assert.equal(pg1.peers.length + pg2.peers.length, 3, 'one attempt, and one more for each server');
+    assert.ok(pg2.peers.length > 0);
+    await until(() => diary.count('sessionEnded') === 1, 'the end of the session');
+    assert.deepEqual([diary.count('connectFailed'), diary.ends[0]?.reason], [2, 'server-reset']);
+    onBytes(pg1, GET.length, end);
+    onBytes(pg2, GET.length, end);
+    const ended = await connectPeer(stage.at(), GET);
+    await until(() => ended.ended, 'the end');
+    assert.deepEqual([ended.bytes, ended.error, pg1.peers.length + pg2.peers.length], [0, null, 6]);
+  },
+);
 
 onEngines('repeat: who waits for a server that is marked down is taken to another', async (t, engine) => {
   const stage = await openHttpStage(t, engine);
@@ -267,21 +283,24 @@ onEngines('repeat: a client that leaves meanwhile is forgotten', async (t, engin
   assert.deepEqual([stage.diary.count('sessionEnded'), stage.diary.count('rejected')], [0, 0]);
 });
 
-onEngines('first bytes: a client that ends its half right behind its request is answered', async (t, engine) => {
-  const stage = await openHttpStage(t, engine);
-  onBytes(stage.pg1, GET.length, answer);
-  const silent = await connectPeer(stage.at());
-  await until(() => stage.gauge().connections === 1, 'the silent one');
-  for (let i = 0; i < 5; i += 1) {
-    const client = beginPeer(stage.at());
-    client.socket.end(GET);
-    await client.untilBytes(ANSWER.length);
-    const server = await stage.pg1.peer(i);
-    await until(() => server.ended, 'the end at the server');
-    server.socket.end();
-    await until(() => client.ended, 'the end at the client');
-    assert.deepEqual([client.received, server.received], [ANSWER, GET]);
-  }
-  // Whoever says nothing costs no server anything yet.
-  assert.deepEqual([stage.pg1.peers.length, silent.ended], [5, false]);
-});
+onEngines(
+  'first bytes: a client that ends its half right behind its request is answered',
+  async (t, engine) => {
+    const stage = await openHttpStage(t, engine);
+    onBytes(stage.pg1, GET.length, answer);
+    const silent = await connectPeer(stage.at());
+    await until(() => stage.gauge().connections === 1, 'the silent one');
+    for (let i = 0; i < 5; i += 1) {
+      const client = beginPeer(stage.at());
+      client.socket.end(GET);
+      await client.untilBytes(ANSWER.length);
+      const server = await stage.pg1.peer(i);
+      await until(() => server.ended, 'the end at the server');
+      server.socket.end();
+      await until(() => client.ended, 'the end at the client');
+      assert.deepEqual([client.received, server.received], [ANSWER, GET]);
+    }
+    // Whoever says nothing costs no server anything yet.
+    assert.deepEqual([stage.pg1.peers.length, silent.ended], [5, false]);
+  },
+);

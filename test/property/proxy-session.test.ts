@@ -165,7 +165,11 @@ class World implements ChangeListener {
         return [];
       case 'relay':
         if (client.said.length < HELD_CLIENT_MAX_BYTES) {
-          assert.equal(Buffer.from(action.first).toString('latin1'), client.said, 'every server gets all of it');
+          assert.equal(
+            Buffer.from(action.first).toString('latin1'),
+            client.said,
+            'every server gets all of it',
+          );
         }
         this.#join(client, action.target.name, action.target.address.port);
         return [];

@@ -27,6 +27,9 @@ const AUTOCANNON_SECONDS = 3;
 const TICK_MS = 50;
 const SLOW_MS = 100;
 const SLOW_START_MS = 2000;
+/** Kills, each this long at most after requests went out: some are on their way, some with the server. */
+const KILLS = 5;
+const AMID_MS = 4;
 
 const url = (at: Address, path = '/'): string => `http://${formatAddress(at)}${path}`;
 
@@ -87,6 +90,7 @@ describe('HTTP clients through Pointsman', () => {
         both: { backend: 'both', route: 'any' },
         small: { backend: 'app', route: 'any', max_connections: SMALL },
         pair,
+        twins: { backend: 'twins', route: 'any' },
         brief: { ...pair, hold: `${BRIEF_MS}ms` },
       },
       backends: {
@@ -100,6 +104,11 @@ describe('HTTP clients through Pointsman', () => {
           protocol: 'http',
           check: { path: '/health', json: { status: 'ok' }, interval: '200ms' },
           slow_start: `${SLOW_START_MS}ms`,
+          servers: { web1: formatAddress(web1.address), web2: formatAddress(web2.address) },
+        },
+        twins: {
+          protocol: 'http',
+          check: { path: '/health', interval: '200ms' },
           servers: { web1: formatAddress(web1.address), web2: formatAddress(web2.address) },
         },
       },
@@ -230,6 +239,44 @@ describe('HTTP clients through Pointsman', () => {
     },
   );
 
+  test('kill -9 amid requests, again and again: not one fails', async () => {
+    const asked: Promise<Asked>[] = [];
+    const tick = (): void => {
+      for (const { engine, at } of fleet().members) asked.push(askOnce(engine, at('twins')));
+    };
+    const twins = async (): Promise<void> => {
+      await fleet().each(({ pointsman, engine }) =>
+        until(`both to be up on ${engine}`, async () =>
+          (await pointsman.state()).backends
+            .find(({ name }) => name === 'twins')
+            ?.servers.every(({ health }) => health === 'up'),
+        ),
+      );
+    };
+    for (let kills = 0; kills < KILLS; kills += 1) {
+      await twins();
+      const victim = kills % 2 === 0 ? web1 : web2;
+      for (let before = 0; before < 2; before += 1) tick();
+      await sleep(Math.random() * AMID_MS);
+      const dead = victim.kill();
+      for (let after = 0; after < 3; after += 1) {
+        tick();
+        await sleep(TICK_MS);
+      }
+      await dead;
+      await victim.start();
+    }
+    await twins();
+    const failed = (await Promise.all(asked)).filter(({ outcome }) => !['web1', 'web2'].includes(outcome));
+    assert.deepEqual(failed, []);
+    const unanswered = await fleet().each(({ pointsman }) => pointsman.metrics());
+    const seen = /^pointsman_server_connect_errors_total\{.*reason="(unanswered|refused)".*\} [1-9]/m;
+    assert.ok(
+      unanswered.some(text => seen.test(text)),
+      'some met a dying server',
+    );
+  });
+
   test('kill -9 under 20 new connections a second: no failed and no slow request; back again it gets its share by and by', async () => {
     const asked: Asked[] = [];
     /** One request on each engine, and one around Pointsman, which tells how fast this machine is just now. */
@@ -253,11 +300,11 @@ describe('HTTP clients through Pointsman', () => {
       }
       await Promise.all(rounds);
     }
-    await ticks(500);
-    // All are answered now: a request that a server had when it died, nobody can take from it.
-    const killedAt = performance.now();
+    const under = ticks(1500);
+    await sleep(500 + Math.random() * TICK_MS);
     await web1.kill();
-    await ticks(1000);
+    const killedAt = performance.now();
+    await under;
     await web1.start();
     const backAt = performance.now();
     await ticks(SLOW_START_MS + 1500);

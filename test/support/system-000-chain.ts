@@ -108,7 +108,7 @@ export async function backendNamed(pointsman: PointsmanProcess, name: string): P
   return found;
 }
 
-export interface Answer {
+interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   readonly body: string;

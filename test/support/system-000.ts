@@ -131,7 +131,10 @@ export async function mendAll(pair: MasterPair, pointsman: PointsmanProcess): Pr
     const faults = await faultsOf(pointsman);
     if (faults.length === 0) return mended;
     const words = faults.map(({ code, what }) => `${code}: ${what}`).join('\n');
-    assert.ok(performance.now() < deadline, `mended ${mended.join(', ') || 'nothing'}; still wrong:\n${words}`);
+    assert.ok(
+      performance.now() < deadline,
+      `mended ${mended.join(', ') || 'nothing'}; still wrong:\n${words}`,
+    );
     const fault = faults.find(({ mend }) => mend.length > 0);
     if (fault === undefined) {
       await sleep(50);

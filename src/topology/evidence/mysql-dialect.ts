@@ -16,6 +16,8 @@ export interface Dialect {
   byAppliedPosition(channel: string): string;
   /** Waits until all of `lacks` is there, at most so long; `null` where that can't be asked. */
   waitFor(lacks: GtidSet, seconds: number): string | null;
+  /** Sets a variable to whether the channel's applying thread is stopped. */
+  notApplying(variable: string, channel: string): readonly string[];
   /** Runs the text that an SQL expression makes. */
   execute(expression: string): readonly string[];
 }
@@ -39,6 +41,10 @@ const mariadb: Dialect = {
     const position = lastByDomain(lacks);
     return position === '' ? null : `SELECT MASTER_GTID_WAIT('${position}', ${seconds})`;
   },
+  notApplying: (variable, channel) => [
+    `SET SESSION default_master_connection = '${channel}'`,
+    `SET ${variable} = (SELECT variable_value <> 'ON' FROM information_schema.global_status WHERE variable_name = 'SLAVE_RUNNING')`,
+  ],
   execute: expression => [`EXECUTE IMMEDIATE ${expression}`],
 };
 
@@ -52,6 +58,9 @@ const mysql = (replica: string, changeSource: string, autoPosition: string): Dia
     isEmptyGtids(lacks)
       ? null
       : `SELECT WAIT_FOR_EXECUTED_GTID_SET('${formatGtids(lacks, 'mysql')}', ${seconds})`,
+  notApplying: (variable, channel) => [
+    `SET ${variable} = (SELECT service_state <> 'ON' FROM performance_schema.replication_applier_status WHERE channel_name = '${channel}')`,
+  ],
   execute: expression => [`SET @statement = ${expression}`, 'PREPARE made FROM @statement', 'EXECUTE made'],
 });
 

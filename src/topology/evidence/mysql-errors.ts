@@ -4,7 +4,7 @@
 
 import { truncate } from '../../core/limits.ts';
 import { type ReplicationError } from '../../health/result.ts';
-import { type Conflict } from './mysql-mend.ts';
+import { type Conflict } from './mysql-keep-rows.ts';
 
 export const errors = {
   /** ER_GTID_STRICT_OUT_OF_ORDER (MariaDB). */

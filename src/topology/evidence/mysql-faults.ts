@@ -9,7 +9,8 @@ import { type Fault } from '../model.ts';
 import { applyFault, isBroken, receiveFault, sourceOf } from './mysql-channels.ts';
 import { conflictIn, errors, isForeignPosition, isTransient, shown, tableIn } from './mysql-errors.ts';
 import { isNone, lacksOf, membersOf, tellGtids, type Member } from './mysql-history.ts';
-import { isHarmless, keepBothRows, keptTable, reconcile, startAgain, type Side } from './mysql-mend.ts';
+import { isHarmless, keepBothRows, keptTable } from './mysql-keep-rows.ts';
+import { reconcile, startAgain, type Side } from './mysql-mend.ts';
 import { type MysqlMemory } from './mysql-memory.ts';
 import { FOLLOWS_NOBODY, lasts, notApplying, notReceiving } from './mysql-watch.ts';
 
@@ -103,7 +104,7 @@ function duplicateKey(it: Case, error: ReplicationError): Fault {
   const after =
     conflict === null || mend.length === 0
       ? 'copy one of the two rows aside, so that none is overwritten, and start replication again'
-      : `the statements keep both: the row that gives way stands in ${keptTable(conflict, member)}, for you to give it a new key`;
+      : `the statements keep both: the row that gives way then stands in ${keptTable(conflict, member)}${isPrimary ? '' : ' (there only: drop it later with sql_log_bin = 0)'}, for you to give it a new key`;
   return fault(
     it,
     'duplicate-key',

@@ -58,9 +58,12 @@ export function newest({ samples }: MysqlMemory): Sample | null {
   return samples.at(-1) ?? null;
 }
 
-/** What the primary had a second before `at`: whoever follows it well had that too by then. */
+/**
+ * What the primary had a second before `at`: whoever follows it well had that too by then. Of one that was elected later
+ * than that: what it had when it was.
+ */
 export function settledBy({ samples }: MysqlMemory, at: MonotonicMs): Sample | null {
-  return samples.findLast(sample => sample.at <= at - SETTLED_AFTER_MS) ?? null;
+  return samples.findLast(sample => sample.at <= at - SETTLED_AFTER_MS) ?? samples[0] ?? null;
 }
 
 function successor(before: MysqlMemory | null, chosen: Claimant, watch: Watch): MysqlMemory {

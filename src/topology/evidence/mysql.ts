@@ -64,8 +64,15 @@ function judge(claimant: Claimant, ballot: MysqlBallot): Judgement {
   if (memory === null) return judgeAtStart(claimant, ballot);
   if (isStranger(claimant, memory)) return judgeStranger(claimant, memory);
   if (claimant.name === memory.primary || memory.systemId !== null) return fit;
-  const primaryIsSeen = claimantsOf(ballot).some(({ name }) => name === memory.primary);
-  return primaryIsSeen ? judgeStandIn(claimant, memory) : judgeSuccessor(claimant, ballot, memory);
+  const primary = claimantsOf(ballot).find(({ name }) => name === memory.primary);
+  if (primary === undefined) return judgeSuccessor(claimant, ballot, memory);
+  if (ballot.current === null && !isStranger(primary, memory)) {
+    return {
+      kind: 'wait',
+      why: `${claimant.name} stands back: ${primary.name} was the primary before, and is there again`,
+    };
+  }
+  return judgeStandIn(claimant, memory);
 }
 
 /** The primary itself may join or leave a cluster; another server may not be followed out of one. */

@@ -179,7 +179,11 @@ const cases: readonly Case[] = [
     name: 'nor is one whose first byte was read and not yet told of',
     script: [
       ...joined(get),
-      [on.evicted('server-down', { ...silent, fromServer: 1 }), 'deadline none', 'close cut session server-down'],
+      [
+        on.evicted('server-down', { ...silent, fromServer: 1 }),
+        'deadline none',
+        'close cut session server-down',
+      ],
     ],
     ends: 'closed',
   },

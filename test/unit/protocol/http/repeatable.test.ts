@@ -5,7 +5,8 @@ import { test } from 'node:test';
 import { isRepeatable } from '../../../../src/protocol/http/repeatable.ts';
 
 const says = (text: string): boolean => isRepeatable(Buffer.from(text, 'latin1'));
-const withHeader = (line: string): boolean => says(`GET / HTTP/1.1\r\nHost: a\r\n${line}\r\nAccept: */*\r\n\r\n`);
+const withHeader = (line: string): boolean =>
+  says(`GET / HTTP/1.1\r\nHost: a\r\n${line}\r\nAccept: */*\r\n\r\n`);
 
 test('repeatable: whole requests that change nothing', () => {
   for (const request of [
