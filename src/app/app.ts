@@ -111,7 +111,9 @@ export async function startApp(config: Config, { clock, random, log, version, no
 function logChange(log: Logger, change: BackendChange): void {
   const { before, after } = change;
   const vacant = hasRoles(after.protocol) && after.primary === null;
-  const level = vacant || after.splitBrain ? 'warn' : 'info';
+  const known = new Set(before.faults.map(({ server, code }) => `${server} ${code}`));
+  const faulty = after.faults.some(({ server, code }) => !known.has(`${server} ${code}`));
+  const level = vacant || faulty || after.splitBrain ? 'warn' : 'info';
   for (const sentence of describeChange(change)) {
     log[level]({ backend: after.name, primary: after.primary, epoch: after.epoch }, sentence);
   }

@@ -65,7 +65,7 @@ function replay(
 
 test('election: a server becomes primary only on its own fresh word that it is writable', () => {
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 60 }), policy, (history, multipleWriters) => {
+    fc.property(fc.array(step, { maxLength: 60, size: 'max' }), policy, (history, multipleWriters) => {
       let previous: string | null = null;
       replay(history, multipleWriters, (topology, now) => {
         const view = topology.view('app');
@@ -84,7 +84,7 @@ test('election: a server becomes primary only on its own fresh word that it is w
 
 test('election: the primary is never one that says it is not writable, nor one that is down', () => {
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 60 }), policy, (history, multipleWriters) => {
+    fc.property(fc.array(step, { maxLength: 60, size: 'max' }), policy, (history, multipleWriters) => {
       replay(history, multipleWriters, topology => {
         const view = topology.view('app');
         const server = view.servers.find(({ name }) => name === view.primary);
@@ -99,7 +99,7 @@ test('election: the primary is never one that says it is not writable, nor one t
 
 test('election: timelines of one cluster never go back, and another cluster is never taken for it', () => {
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 60 }), policy, (history, multipleWriters) => {
+    fc.property(fc.array(step, { maxLength: 60, size: 'max' }), policy, (history, multipleWriters) => {
       let newest = 0;
       let cluster: string | null = null;
       let previous: string | null = null;
@@ -121,7 +121,7 @@ test('election: timelines of one cluster never go back, and another cluster is n
 
 test('election: the epoch changes exactly with the primary, by one, upwards', () => {
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 60 }), policy, (history, multipleWriters) => {
+    fc.property(fc.array(step, { maxLength: 60, size: 'max' }), policy, (history, multipleWriters) => {
       let previous: { primary: string | null; epoch: number } = { primary: null, epoch: 0 };
       replay(history, multipleWriters, topology => {
         const { primary, epoch } = topology.view('app');
@@ -136,7 +136,7 @@ test('election: the epoch changes exactly with the primary, by one, upwards', ()
 test('election: a writer that is seen well keeps its place while no other shows newer evidence (no failback)', () => {
   fc.assert(
     fc.property(
-      fc.array(step, { maxLength: 60 }),
+      fc.array(step, { maxLength: 60, size: 'max' }),
       fc.constantFrom('newest', 'keep', 'ordered'),
       (history, rule) => {
         let previous: string | null = null;

@@ -122,14 +122,14 @@ const cases: readonly Case[] = [
     name: 'a row in the way: the one that gives way is kept',
     servers: [well1('0-1-101'), db('db2', '0-1-100', [channel('db1', brokenBy(1062, DUPLICATE_ROW))])],
     faults: [
-      { server: 'db2', code: 'duplicate-key', what: /PRIMARY 500 in app\.t.*app\.t_kept_on_db2/, mend: 11 },
+      { server: 'db2', code: 'duplicate-key', what: /PRIMARY 500 in app\.t.*app\.t_kept_on_db2/, mend: 17 },
     ],
   },
   {
     name: 'a row in the way, told by a statement: its text is not shown',
     servers: [well1('0-1-101'), db('db2', '0-1-100', [channel('db1', brokenBy(1062, DUPLICATE_STATEMENT))])],
     faults: [
-      { server: 'db2', code: 'duplicate-key', what: /^(?!.*hunter2).*PRIMARY 500 in app\.t/, mend: 11 },
+      { server: 'db2', code: 'duplicate-key', what: /^(?!.*hunter2).*PRIMARY 500 in app\.t/, mend: 17 },
     ],
   },
   {
