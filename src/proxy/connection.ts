@@ -5,7 +5,6 @@
 import { type Address } from '../core/address.ts';
 import { type Clock, type MonotonicMs, type Timer } from '../core/clock.ts';
 import { invariant } from '../core/errors.ts';
-import { observeBackendKey, startBackendKey } from '../protocol/postgres/backend-key.ts';
 import { type BackendView } from '../topology/model.ts';
 import { CANCEL_TIMEOUT_MS, HALF_CLOSED_MAX_MS, LINGER_MS } from './bounds.ts';
 import { deliverCancel } from './cancel-delivery.ts';
@@ -26,8 +25,8 @@ import {
   type ProxyObserver,
   type RejectReason,
 } from './events.ts';
-import { protocolTraits } from './protocols.ts';
-import { cancelKey, type JoinedSession, type SessionRegistry } from './registry.ts';
+import { protocolTraits, type ProtocolTraits } from './protocols.ts';
+import { type JoinedSession, type SessionRegistry } from './registry.ts';
 import { NOWHERE } from './roster.ts';
 import { mayServe, type RouteDecision } from './router.ts';
 import {
@@ -43,6 +42,7 @@ import {
 import { newSession, step } from './session.ts';
 import { type Suspects, type Suspect } from './suspects.ts';
 import { type FrontendTally } from './tallies.ts';
+import { cancelKeyTap, firstBytesTap } from './taps.ts';
 
 /** What a connection needs of its frontend. */
 export interface ConnectionHost {
@@ -375,17 +375,12 @@ export class Connection implements SocketOwner, DialEvents, JoinedSession {
     tally.sessions += 1;
     tally.bytesUp += this.#socket.bytesRead - this.#countedUp;
     this.#countedUp = this.#socket.bytesRead;
-    const { arrival, repeats } = protocolTraits[rules.protocol];
-    const tap = arrival === 'nothing' ? null : this.#tap(arrival, opening);
+    const traits = protocolTraits[rules.protocol];
+    const unwatched = traits.arrival === 'nothing' && traits.repeats === 'nothing';
+    const tap = unwatched ? null : this.#tap(opening, traits);
     server.attach(this, 'server');
-    driver.splice({
-      client: this.#socket,
-      server,
-      first,
-      tap: repeats === 'nothing' ? tap : this.#answerTap(),
-      traffic: tally,
-    });
-    if (arrival === 'nothing') this.#host.loggedIn(this);
+    driver.splice({ client: this.#socket, server, first, tap, traffic: tally });
+    if (traits.arrival === 'nothing') this.#host.loggedIn(this);
   }
 
   #unjoin(reason: CloseReason, at: MonotonicMs): void {
@@ -409,35 +404,22 @@ export class Connection implements SocketOwner, DialEvents, JoinedSession {
   }
 
   /** Watches the server's first bytes for what shows that it took the client on, and lets the next in the hold go. */
-  #tap(arrival: 'key' | 'greeting', opening: Opening | null): Tap | null {
-    if (arrival === 'key') return opening === null || opening === 'direct-tls' ? null : this.#keyTap(opening);
-    // Nobody waits behind a client that didn't wait.
-    if (this.#waitedMs === 0) return null;
-    return () => {
-      this.#host.loggedIn(this);
-      return false;
-    };
-  }
-
-  /** An answer has begun: what was asked is needed no more. */
-  #answerTap(): Tap {
-    return () => {
-      this.#tell('answered');
-      return false;
-    };
-  }
-
-  /** Learns the session's cancel key as it passes by. */
-  #keyTap(opening: Exclude<Opening, 'direct-tls'>): Tap {
-    let state = startBackendKey(opening);
-    return chunk => {
-      state = observeBackendKey(state, chunk);
-      if (state.kind === 'found') {
-        this.#forgetKey = this.#host.registry.learnKey(this, cancelKey(state.pid, state.key));
-        this.#host.loggedIn(this);
-      }
-      return state.kind === 'reading';
-    };
+  #tap(opening: Opening | null, { arrival, repeats }: ProtocolTraits): Tap | null {
+    const host = this.#host;
+    // An answer has begun: what was asked is needed no more.
+    if (repeats !== 'nothing') return firstBytesTap(() => this.#tell('answered'));
+    switch (arrival) {
+      case 'nothing':
+        return null;
+      case 'greeting':
+        // Nobody waits behind a client that didn't wait.
+        return this.#waitedMs === 0 ? null : firstBytesTap(() => host.loggedIn(this));
+      case 'key':
+        return cancelKeyTap(opening, key => {
+          this.#forgetKey = host.registry.learnKey(this, key);
+          host.loggedIn(this);
+        });
+    }
   }
 
   #cancel(pid: number, key: Uint8Array, bytes: Uint8Array): void {
