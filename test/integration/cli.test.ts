@@ -129,7 +129,7 @@ describe('usage', () => {
   test('probe: a URL that is not understood is exit code 2, and its password is not repeated', async () => {
     for (const [url, complaint] of [
       ['not a url', /this is not a URL/],
-      [`mysql://u:${PASSWORD}@h/db`, /scheme "mysql" is not supported/],
+      [`ftp://u:${PASSWORD}@h/db`, /scheme "ftp" is not supported/],
       [`postgres://u:${PASSWORD}@h/db?bogus=1`, /parameter "bogus" is not known/],
       [`postgres://u:${PASSWORD}@h/db?sslmode=maybe`, /sslmode "maybe" is not one of/],
     ] as const) {

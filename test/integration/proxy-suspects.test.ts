@@ -64,7 +64,7 @@ onEngines('suspects: when all are, they are still tried', async (t, engine) => {
   }
   await until(() => stage.diary.count('connectFailed') === 12, 'two attempts for each');
   await stage.servers['pg2']!.listen(ports[1]);
-  await connectPeer(stage.at());
+  await connectPeer(stage.at(), Buffer.from('GET / HTTP/1.1\r\n\r\n'));
   await until(() => stage.gauge().sessions === 1, 'a session');
 });
 

@@ -1,4 +1,5 @@
-// From what a MySQL or MariaDB server answered to the facts of a probe. Pure. Used by interview.ts.
+// From what a MySQL or MariaDB server answered to the facts of a probe: role, writability, position, history. Pure.
+// Not the asking (interview.ts, which uses it) and not the channels of replication (channels.ts).
 
 import { truncate } from '../../../core/limits.ts';
 import { mariadbHistory, parseMariadbGtids, parseMysqlGtids } from '../../../protocol/mysql/gtid.ts';
