@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TLSSocket } from 'node:tls';
 import { test, type TestContext } from 'node:test';
-import { freePort } from '../../src/cli/demo/postgres-node.ts';
+import { freePort } from '../../src/cli/demo/free-port.ts';
 import { type CheckConfig } from '../../src/config/schema.ts';
 import { systemClock } from '../../src/core/clock.ts';
 import { type Address } from '../../src/core/address.ts';

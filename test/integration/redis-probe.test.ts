@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { freePort } from '../../src/cli/demo/postgres-node.ts';
+import { freePort } from '../../src/cli/demo/free-port.ts';
 import { systemClock } from '../../src/core/clock.ts';
 import { SentinelClient } from '../../src/health/probers/sentinel/client.ts';
 import { type SentinelAnswer } from '../../src/health/result.ts';

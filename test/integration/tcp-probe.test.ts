@@ -46,7 +46,8 @@ test('tcp probe: a server that accepts passes, and nothing is claimed of its rol
 });
 
 test('tcp probe: each probe is a connection of its own, without a byte, and reset at once', async t => {
-  const server = await listening(t);
+  const server = await new ScriptServer().listen();
+  t.after(() => server.refuse());
   const prober = proberFor(t, server.address);
   for (const nth of [0, 1, 2]) {
     assert.equal((await prober.probe()).code, 'L4OK');
@@ -55,20 +56,21 @@ test('tcp probe: each probe is a connection of its own, without a byte, and rese
     assert.deepEqual([peer.bytes, peer.error], [0, 'ECONNRESET']);
   }
   assert.equal(server.peers.length, 3);
-  assert.equal(connectionsIn(TIME_WAIT, server.address.port), 0, 'nothing is left to wait out');
+  assert.equal(connectionsIn(TIME_WAIT, server.address), 0, 'nothing is left to wait out');
 });
 
 const SYN_SENT = '02';
 const TIME_WAIT = '06';
 
-/** Connections to or from a port of this machine that the kernel keeps in a state (proc(5), /proc/net/tcp). */
-function connectionsIn(wanted: string, port: number): number {
-  const hex = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+/** Connections to or from an address of this machine that the kernel keeps in a state (proc(5), /proc/net/tcp). */
+function connectionsIn(wanted: string, { host, port }: Address): number {
+  const octets = host.split('.').map(octet => Number(octet).toString(16).toUpperCase().padStart(2, '0'));
+  const hex = `${octets.reverse().join('')}:${port.toString(16).toUpperCase().padStart(4, '0')}`;
   return readFileSync('/proc/net/tcp', 'utf8')
     .split('\n')
     .filter(line => {
       const [, local = '', remote = '', state] = line.trim().split(/\s+/);
-      return (local.endsWith(hex) || remote.endsWith(hex)) && state === wanted;
+      return (local === hex || remote === hex) && state === wanted;
     }).length;
 }
 
@@ -96,12 +98,12 @@ test('tcp probe: a port where nobody listens is L4CON, and passes again when som
 test('tcp probe: a full accept queue is L4TOUT when the time is up, and passes when it is emptied', async t => {
   const { address, resume } = await fullQueue(t);
   const prober = proberFor(t, address, 200);
-  const others = connectionsIn(SYN_SENT, address.port);
+  const others = connectionsIn(SYN_SENT, address);
   const startedAt = performance.now();
   assert.deepEqual(await prober.probe(), { code: 'L4TOUT', detail: 'no connection within 200 ms' });
   const tookMs = performance.now() - startedAt;
   assert.ok(tookMs >= 195, `gave up after ${tookMs} ms`);
-  await until('the attempt to be given up', () => connectionsIn(SYN_SENT, address.port) === others);
+  await until('the attempt to be given up', () => connectionsIn(SYN_SENT, address) === others);
   resume();
   await until('the server to accept again', async () => (await prober.probe()).code === 'L4OK');
 });

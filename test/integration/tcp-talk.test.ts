@@ -5,7 +5,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { type Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
-import { freePort } from '../../src/cli/demo/postgres-node.ts';
+import { freePort } from '../../src/cli/demo/free-port.ts';
 import { type Address } from '../../src/core/address.ts';
 import { systemClock } from '../../src/core/clock.ts';
 import { type Prober } from '../../src/health/prober.ts';

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { freePort } from '../../src/cli/demo/postgres-node.ts';
+import { freePort } from '../../src/cli/demo/free-port.ts';
 import { MariadbNode, type ServerOptions } from './mariadb.ts';
 import { until } from './wait.ts';
 

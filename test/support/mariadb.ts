@@ -26,7 +26,7 @@ import {
   type RowDataPacket,
 } from 'mysql2/promise';
 import { chownTree, type Owner } from '../../src/cli/demo/postgres-binaries.ts';
-import { freePort } from '../../src/cli/demo/postgres-node.ts';
+import { freePort } from '../../src/cli/demo/free-port.ts';
 import { signal } from '../../src/cli/demo/postgres-processes.ts';
 import { until } from './wait.ts';
 

@@ -9,7 +9,7 @@ import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext } from 'node:test';
-import { freePort } from '../../src/cli/demo/postgres-node.ts';
+import { freePort } from '../../src/cli/demo/free-port.ts';
 import { type Address } from '../../src/core/address.ts';
 import { type CheckConfig } from '../../src/config/schema.ts';
 import { systemClock } from '../../src/core/clock.ts';

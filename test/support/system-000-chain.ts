@@ -3,7 +3,7 @@
 
 import { request } from 'node:http';
 import { text } from 'node:stream/consumers';
-import { freePort } from '../../src/cli/demo/postgres-node.ts';
+import { freePort } from '../../src/cli/demo/free-port.ts';
 import { formatAddress, type Address } from '../../src/core/address.ts';
 import { HttpBackend, USERS_TABLE } from './http-backend.ts';
 import { accounts, type MariadbNode } from './mariadb.ts';

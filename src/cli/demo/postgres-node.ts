@@ -14,11 +14,11 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { Client, type QueryResultRow } from 'pg';
 import { systemClock } from '../../core/clock.ts';
 import { PointsmanError } from '../../core/errors.ts';
+import { freePort } from './free-port.ts';
 import { chownTree, makeServerDirectory, type PostgresBinaries } from './postgres-binaries.ts';
 import { copyCold, copyHot } from './postgres-copy.ts';
 import { childrenOf, isAlive, signal, signalTree } from './postgres-processes.ts';
@@ -348,15 +348,4 @@ async function waitUntil(condition: () => boolean, maxMs: number, complaint: () 
     if (systemClock.now() > deadline) throw new PointsmanError('DEMO_UNAVAILABLE', complaint());
     await new Promise<void>(resolve => systemClock.schedule(POLL_MS, resolve));
   }
-}
-
-/** A port that nobody listens on now. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
