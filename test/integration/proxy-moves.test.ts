@@ -2,7 +2,7 @@
 // connections, not from the proxy.
 
 import assert from 'node:assert/strict';
-import { establishedAt } from '../support/proc.ts';
+import { connectionsIn } from '../support/proc.ts';
 import { greetingWithKey, startupPacket } from '../support/tcp-packets.ts';
 import { beginPeer, connectPeer, until, type Peer } from '../support/tcp-peers.ts';
 import { onEngines, openStage, type Stage } from '../support/tcp-proxy.ts';
@@ -83,7 +83,8 @@ onEngines(
       const oldName = current;
       firstAt = (name, index) => {
         if (name !== next || index < from || atFirst !== null) return;
-        atFirst = { sessions: stage.proxy.sessionsOf('app', oldName), established: establishedAt(old.port) };
+        const established = connectionsIn('established', old, 'local');
+        atFirst = { sessions: stage.proxy.sessionsOf('app', oldName), established };
       };
       stage.topology.set(
         next === 'pg1' ? { pg1: pass(), pg2: passReplica() } : { pg1: passReplica(), pg2: pass() },

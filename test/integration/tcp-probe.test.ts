@@ -2,7 +2,6 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { type Address } from '../../src/core/address.ts';
@@ -11,6 +10,7 @@ import { nothingTold } from '../../src/health/result.ts';
 import { type ProbeAnswer, type Prober } from '../../src/health/prober.ts';
 import { isSelfConnected } from '../../src/health/probers/self-connection.ts';
 import { createTcpProber } from '../../src/health/probers/tcp/prober.ts';
+import { connectionsIn } from '../support/proc.ts';
 import { fullQueue } from '../support/full-queue.ts';
 import { scriptedPeer } from '../support/scripted-peer.ts';
 import { ScriptServer } from '../support/tcp-peers.ts';
@@ -56,23 +56,8 @@ test('tcp probe: each probe is a connection of its own, without a byte, and rese
     assert.deepEqual([peer.bytes, peer.error], [0, 'ECONNRESET']);
   }
   assert.equal(server.peers.length, 3);
-  assert.equal(connectionsIn(TIME_WAIT, server.address), 0, 'nothing is left to wait out');
+  assert.equal(connectionsIn('timeWait', server.address, 'either'), 0, 'nothing is left to wait out');
 });
-
-const SYN_SENT = '02';
-const TIME_WAIT = '06';
-
-/** Connections to or from an address of this machine that the kernel keeps in a state (proc(5), /proc/net/tcp). */
-function connectionsIn(wanted: string, { host, port }: Address): number {
-  const octets = host.split('.').map(octet => Number(octet).toString(16).toUpperCase().padStart(2, '0'));
-  const hex = `${octets.reverse().join('')}:${port.toString(16).toUpperCase().padStart(4, '0')}`;
-  return readFileSync('/proc/net/tcp', 'utf8')
-    .split('\n')
-    .filter(line => {
-      const [, local = '', remote = '', state] = line.trim().split(/\s+/);
-      return (local === hex || remote === hex) && state === wanted;
-    }).length;
-}
 
 test('tcp probe: a server that hangs up on whoever comes still accepts', async t => {
   const peer = await scriptedPeer(t, socket => socket.resetAndDestroy());
@@ -98,12 +83,12 @@ test('tcp probe: a port where nobody listens is L4CON, and passes again when som
 test('tcp probe: a full accept queue is L4TOUT when the time is up, and passes when it is emptied', async t => {
   const { address, resume } = await fullQueue(t);
   const prober = proberFor(t, address, 200);
-  const others = connectionsIn(SYN_SENT, address);
+  const others = connectionsIn('synSent', address, 'either');
   const startedAt = performance.now();
   assert.deepEqual(await prober.probe(), { code: 'L4TOUT', detail: 'no connection within 200 ms' });
   const tookMs = performance.now() - startedAt;
   assert.ok(tookMs >= 195, `gave up after ${tookMs} ms`);
-  await until('the attempt to be given up', () => connectionsIn(SYN_SENT, address) === others);
+  await until('the attempt to be given up', () => connectionsIn('synSent', address, 'either') === others);
   resume();
   await until('the server to accept again', async () => (await prober.probe()).code === 'L4OK');
 });
