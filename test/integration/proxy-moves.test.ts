@@ -35,12 +35,16 @@ function keepBusy(stage: Stage, isOver: () => boolean, count: () => void): void 
   });
 }
 
-/** Connections that a server has accepted, after which nobody who came from the proxy waits to be. */
+/**
+ * Connections that a server has accepted, after which nobody who came from the proxy waits to be. Known by what it says: its
+ * port may be that of a connection which was reset a moment ago, and which still waits to be accepted, with its bytes.
+ */
 async function acceptedBy(stage: Stage, name: string): Promise<number> {
   const server = stage.servers[name]!;
-  const { socket } = await connectPeer(server.address);
-  const own = (): boolean => server.peers.some(peer => peer.socket.remotePort === socket.localPort);
-  await until(own, 'the server to have accepted all there were');
+  const mark = Buffer.from(`nobody is before ${server.peers.length}`);
+  const { socket } = await connectPeer(server.address, mark);
+  const isOwn = (peer: Peer): boolean => peer.bytes === mark.length && peer.received.equals(mark);
+  await until(() => server.peers.some(isOwn), 'the server to have accepted all there were');
   socket.destroy();
   return server.peers.length;
 }
