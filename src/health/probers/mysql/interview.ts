@@ -4,6 +4,7 @@
 import { type CheckConfig } from '../../../config/schema.ts';
 import { failure, type Failure } from '../failures.ts';
 import { saysYes } from '../own-sql.ts';
+import { type Interview as SessionInterview } from '../session-prober.ts';
 import { type Part } from '../verdict.ts';
 import { channelQuestions, isMariadb, readChannels } from './channels.ts';
 import {
@@ -48,8 +49,8 @@ class Stop {
 type InterviewCheck = CheckConfig<'mysql'>;
 
 /** One session, and what has been learnt over it. */
-export class Interview {
-  readonly session: Session;
+export class Interview implements SessionInterview {
+  readonly #session: Session;
   readonly #check: InterviewCheck;
   #variables: string | null = null;
   /** What replication is asked by; `null`: it may not be seen. */
@@ -66,7 +67,19 @@ export class Interview {
     onIdleLoss: (detail: string) => void,
   ) {
     this.#check = options.check;
-    this.session = new Session(options, onIdleLoss);
+    this.#session = new Session(options, onIdleLoss);
+  }
+
+  get hasEnded(): boolean {
+    return this.#session.phase === 'ended';
+  }
+
+  get mustBeWaitedFor(): boolean {
+    return this.#session.amidHandshake;
+  }
+
+  end(reason: Failure): void {
+    this.#session.end(reason);
   }
 
   /** Never rejects. One that is under way, because its probe didn't wait for the end of the login, is taken over. */
@@ -82,7 +95,7 @@ export class Interview {
     const { timeoutMs } = this.#check;
     // The server itself is alive, it has just answered.
     if (this.#onOwnSql) return failure('L7STS', `check.writable: no answer within ${timeoutMs} ms`);
-    return timeoutFailure(this.session.phase, timeoutMs);
+    return timeoutFailure(this.#session.phase, timeoutMs);
   }
 
   async #settled(): Promise<Part> {
@@ -91,21 +104,21 @@ export class Interview {
       return await this.#questions();
     } catch (thrown) {
       if (!(thrown instanceof Stop)) throw thrown;
-      return { kind: 'failed', failure: thrown.failure, alive: this.session.phase === 'idle' };
+      return { kind: 'failed', failure: thrown.failure, alive: this.#session.phase === 'idle' };
     }
   }
 
   async #questions(): Promise<Part> {
     // An open session is asked in this very turn: a stall of our event loop must not delay the question itself.
-    if (this.session.phase !== 'idle') {
-      const refused = await this.session.opened();
+    if (this.#session.phase !== 'idle') {
+      const refused = await this.#session.opened();
       if (refused !== null) throw new Stop(refused);
     }
     const variables = await this.#one(this.#variables ?? (await this.#prepare()));
     const membership = await this.#membership(variables);
     const channels = await this.#channelRows();
     const { facts, remark } = readFacts({
-      version: this.session.version,
+      version: this.#session.version,
       variables,
       membership,
       channels: channels === null ? null : readChannels(channels, variables),
@@ -121,15 +134,15 @@ export class Interview {
     const known = new Set(pairsOf((await this.#rows(NAMES_QUESTION)).rows).keys());
     if (!known.has('read_only')) throw new Stop(failure('L7RSP', 'a server without the variable read_only'));
     await this.#must(sessionSettings(known, this.#check.timeoutMs));
-    this.#channels = channelQuestions(this.session.version);
+    this.#channels = channelQuestions(this.#session.version);
     this.#variables = variablesQuestion(known);
     return this.#variables;
   }
 
   async #membership(variables: Texts): Promise<Membership | null> {
     if (isGaleraNode(variables)) return this.#galera(variables);
-    if (isMariadb(this.session.version) || !isGroupMember(variables)) return null;
-    const members = await this.session.ask(GROUP_QUESTION);
+    if (isMariadb(this.#session.version) || !isGroupMember(variables)) return null;
+    const members = await this.#session.ask(GROUP_QUESTION);
     if (members.kind === 'failed') {
       if (members.errno !== TABLE_DENIED) throw new Stop(members.failure);
       return groupMembership(null, variables);
@@ -139,7 +152,7 @@ export class Interview {
 
   /** A node that leaves its cluster refuses statements at once, but may take a second to tell its status: bad news goes first. */
   async #galera(variables: Texts): Promise<Membership> {
-    const asked = await this.session.ask(GALERA_READY_QUESTION);
+    const asked = await this.#session.ask(GALERA_READY_QUESTION);
     const refuses = asked.kind === 'failed' && asked.errno === NOT_PREPARED;
     if (asked.kind === 'failed' && !refuses) throw new Stop(asked.failure);
     const isNews = refuses && !this.#refuses;
@@ -155,7 +168,7 @@ export class Interview {
 
   async #channelRows(): Promise<readonly Texts[] | null> {
     for (const question of this.#channels ?? []) {
-      const asked = await this.session.ask(question);
+      const asked = await this.#session.ask(question);
       if (asked.kind === 'rows') {
         this.#channels = [question];
         return allTexts(asked.answer);
@@ -173,13 +186,13 @@ export class Interview {
   /** The first value of the first row; `undefined` where there is none. */
   async #ownSql(sql: string): Promise<Uint8Array | null | undefined> {
     this.#onOwnSql = true;
-    const asked = await this.session.ask(sql);
+    const asked = await this.#session.ask(sql);
     this.#onOwnSql = false;
     if (asked.kind === 'rows') return asked.answer?.rows[0]?.[0];
     // An error of the operator's SQL says nothing of the server, whatever its number would mean at a login; nor does an
     // answer that isn't read here. A session that was lost amid it is lost all the same.
     const { code, detail } = asked.failure;
-    const isOfServer = this.session.phase !== 'idle' && code !== 'L7RSP';
+    const isOfServer = this.#session.phase !== 'idle' && code !== 'L7RSP';
     throw new Stop(isOfServer ? asked.failure : failure('L7STS', `check.writable: ${detail}`));
   }
 
@@ -216,7 +229,7 @@ export class Interview {
   }
 
   async #must(sql: string): Promise<Rows | null> {
-    const asked = await this.session.ask(sql);
+    const asked = await this.#session.ask(sql);
     if (asked.kind === 'failed') throw new Stop(asked.failure);
     return asked.answer;
   }

@@ -5,41 +5,66 @@ import { type ServerFacts } from '../../result.ts';
 import { failure, type Failure } from '../failures.ts';
 import { saysYes } from '../own-sql.ts';
 import { QUESTION, readFacts } from './question.ts';
-import { type Row, type Session } from './session.ts';
+import { Session, type Row, type SessionOptions } from './session.ts';
+import { type Interview as SessionInterview } from '../session-prober.ts';
 import { type Part } from '../verdict.ts';
+import { timeoutFailure } from './failures.ts';
 
-export interface Interview {
-  readonly session: Session;
-  /** `check.writable`. */
-  readonly ownSql: string | null;
-  /** The server has answered the built-in question and is asked the other one. */
-  readonly onOwnSql: () => void;
-}
+/** One session, and how far its questions have come. */
+export class Interview implements SessionInterview {
+  readonly #session: Session;
+  readonly #check: SessionOptions['check'];
+  /** The server has answered the built-in question and is asked the operator's. */
+  #onOwnSql = false;
 
-export async function interview({ session, ownSql, onOwnSql }: Interview): Promise<Part> {
-  // An open session is asked in this very turn: a stall of our event loop must not delay the question itself.
-  if (session.phase !== 'idle') {
-    const refused = await session.opened();
-    if (refused !== null) return { kind: 'failed', failure: refused, alive: false };
+  constructor(options: SessionOptions, onIdleLoss: (detail: string) => void) {
+    this.#check = options.check;
+    this.#session = new Session(options, onIdleLoss);
   }
-  let asked = await session.ask(QUESTION);
-  // A promotion or a torn read of the control file can fail one query; the next one tells.
-  if (asked.kind === 'failed' && asked.failure.code === 'L7STS' && session.phase === 'idle') {
-    asked = await session.ask(QUESTION);
+
+  readonly mustBeWaitedFor = false;
+
+  get hasEnded(): boolean {
+    return this.#session.phase === 'ended';
   }
-  if (asked.kind === 'failed') return failedPart(asked.failure, session);
-  if (asked.first === null || asked.count > 1) {
-    return failedPart(failure('L7RSP', `an answer of ${asked.count} rows`), session);
+
+  end(reason: Failure): void {
+    this.#session.end(reason);
   }
-  const facts = readFacts(asked.first, session.version);
-  if (typeof facts === 'string') return failedPart(failure('L7RSP', facts), session);
-  // In recovery it takes no writes, whatever the SQL says; and there it may well be one that can't be run.
-  if (ownSql === null || facts.role === 'replica') return { kind: 'answered', facts };
-  onOwnSql();
-  const own = await session.ask(ownSql);
-  if (own.kind === 'failed') return failedPart(ownSqlFailure(own.failure, session), session);
-  const decided = ruled(facts, own.first);
-  return { kind: 'answered', facts: decided, remark: decided === facts ? null : 'check.writable says no' };
+
+  timeout(): Failure {
+    const { timeoutMs } = this.#check;
+    return this.#onOwnSql ? ownSqlTimeout(timeoutMs) : timeoutFailure(this.#session.phase, timeoutMs);
+  }
+
+  async ask(): Promise<Part> {
+    const session = this.#session;
+    const ownSql = this.#check.writable;
+    this.#onOwnSql = false;
+    // An open session is asked in this very turn: a stall of our event loop must not delay the question itself.
+    if (session.phase !== 'idle') {
+      const refused = await session.opened();
+      if (refused !== null) return { kind: 'failed', failure: refused, alive: false };
+    }
+    let asked = await session.ask(QUESTION);
+    // A promotion or a torn read of the control file can fail one query; the next one tells.
+    if (asked.kind === 'failed' && asked.failure.code === 'L7STS' && session.phase === 'idle') {
+      asked = await session.ask(QUESTION);
+    }
+    if (asked.kind === 'failed') return failedPart(asked.failure, session);
+    if (asked.first === null || asked.count > 1) {
+      return failedPart(failure('L7RSP', `an answer of ${asked.count} rows`), session);
+    }
+    const facts = readFacts(asked.first, session.version);
+    if (typeof facts === 'string') return failedPart(failure('L7RSP', facts), session);
+    // In recovery it takes no writes, whatever the SQL says; and there it may well be one that can't be run.
+    if (ownSql === null || facts.role === 'replica') return { kind: 'answered', facts };
+    this.#onOwnSql = true;
+    const own = await session.ask(ownSql);
+    if (own.kind === 'failed') return failedPart(ownSqlFailure(own.failure, session), session);
+    const decided = ruled(facts, own.first);
+    return { kind: 'answered', facts: decided, remark: decided === facts ? null : 'check.writable says no' };
+  }
 }
 
 /**
@@ -51,7 +76,7 @@ export function ruled(facts: ServerFacts, row: Row | null): ServerFacts {
 }
 
 /** Own SQL that is still unanswered when the time is up: the server itself is alive, it has just answered. */
-export function ownSqlTimeout(timeoutMs: number): Failure {
+function ownSqlTimeout(timeoutMs: number): Failure {
   return failure('L7STS', `check.writable: no answer within ${timeoutMs} ms`);
 }
 
