@@ -122,6 +122,7 @@ onEngines(
     await until(() => stage.gauge().connections === 1, 'the next client');
     stage.topology.show([{ ...pg3!, ...well }]);
     await until(() => stage.gauge().sessions === 1, 'a session with pg3');
+    await stage.servers['pg3']!.peer(0);
     assert.equal(stage.servers['pg3']!.peers.length, 1);
     assert.equal(dialing.ended, false);
   },
