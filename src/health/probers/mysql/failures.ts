@@ -2,10 +2,9 @@
 // Not the reading of bytes and not a decision about health. Used by the session and the prober beside it.
 // Numbers: MySQL Server Error Reference; MariaDB Error Codes (where 1900 to 1999 are MariaDB's own).
 
-import { describeError } from '../../../core/errors.ts';
 import { type ServerError } from '../../../protocol/mysql/packets.ts';
 import { type FailureCode } from '../../result.ts';
-import { connectFailure, connectTimeout, failure, type ConnectPhase, type Failure } from '../failures.ts';
+import { failure, type ConnectPhase, type Failure } from '../failures.ts';
 
 /** How far a connection has come; what a silence or an error means depends on it. */
 export type Phase = ConnectPhase | 'greeting' | 'handshaking' | 'login' | 'idle' | 'asking' | 'ended';
@@ -44,34 +43,4 @@ export function serverFailure({ errno, message }: ServerError): Failure {
   // MySQL 8 says mysqladmin here, MariaDB mariadb-admin; the statement is the same everywhere.
   const hint = errno === 1129 ? ' (on the server: FLUSH HOSTS)' : '';
   return failure(byNumber[errno] ?? 'L7STS', `${words}${hint}`);
-}
-
-export function socketFailure(phase: Phase, thrown: unknown): Failure {
-  if (phase === 'resolving' || phase === 'connecting') return connectFailure(thrown);
-  const { code, message } = describeError(thrown);
-  const lost = [
-    'ECONNRESET',
-    'EPIPE',
-    'ETIMEDOUT',
-    'EHOSTUNREACH',
-    'ENETUNREACH',
-    'ENETDOWN',
-    'ECONNABORTED',
-  ];
-  if ((phase === 'handshaking' && !lost.includes(code)) || code.startsWith('ERR_SSL') || code === 'EPROTO') {
-    return failure('L6RSP', `TLS: ${message}`);
-  }
-  return failure('L4LOST', `${message} (${phase})`);
-}
-
-export function timeoutFailure(phase: Phase, timeoutMs: number): Failure {
-  switch (phase) {
-    case 'resolving':
-    case 'connecting':
-      return connectTimeout(phase, timeoutMs);
-    case 'handshaking':
-      return failure('L6TOUT', `no end of the TLS handshake within ${timeoutMs} ms`);
-    default:
-      return failure('L7TOUT', `no answer within ${timeoutMs} ms (${phase})`);
-  }
 }

@@ -2,7 +2,7 @@
 // its replication, and the operator's own SQL. Not the sockets (session.ts), not the meaning (facts.ts). Used by the prober.
 
 import { type CheckConfig } from '../../../config/schema.ts';
-import { failure, type Failure } from '../failures.ts';
+import { failure, type Failure, timeoutFailure } from '../failures.ts';
 import { saysYes } from '../own-sql.ts';
 import { type Interview as SessionInterview } from '../session-prober.ts';
 import { type Part } from '../verdict.ts';
@@ -21,7 +21,7 @@ import {
 } from './clusters.ts';
 import { type Rows } from './driver.ts';
 import { readFacts, type Reading } from './facts.ts';
-import { NO_PRIVILEGE, timeoutFailure } from './failures.ts';
+import { NO_PRIVILEGE } from './failures.ts';
 import { Session, type SessionOptions } from './session.ts';
 import {
   NAMES_QUESTION,

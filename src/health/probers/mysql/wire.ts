@@ -6,9 +6,9 @@ import { connect as connectTls, type ConnectionOptions } from 'node:tls';
 import { type Address } from '../../../core/address.ts';
 import { Framer } from '../../../protocol/framer.ts';
 import { decodePacket, type Packet } from '../../../protocol/mysql/packets.ts';
-import { failure, type Failure } from '../failures.ts';
+import { failure, type Failure, socketFailure } from '../failures.ts';
 import { isSelfConnected, selfConnection } from '../self-connection.ts';
-import { socketFailure, type Phase } from './failures.ts';
+import { type Phase } from './failures.ts';
 
 const KEEPALIVE_AFTER_MS = 5000;
 

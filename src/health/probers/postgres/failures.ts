@@ -2,41 +2,11 @@
 // Not the reading of bytes and not a decision about health. Used by the session and the prober beside it.
 // SQLSTATEs: PostgreSQL documentation, appendix A "PostgreSQL Error Codes".
 
-import { describeError } from '../../../core/errors.ts';
 import { type ServerError } from '../../../protocol/postgres/frames.ts';
-import { connectFailure, connectTimeout, failure, type ConnectPhase, type Failure } from '../failures.ts';
+import { failure, type ConnectPhase, type Failure } from '../failures.ts';
 
 /** How far a connection has come; what a silence or an error means depends on it. */
 export type Phase = ConnectPhase | 'negotiating' | 'handshaking' | 'login' | 'idle' | 'asking' | 'ended';
-
-export function socketFailure(phase: Phase, thrown: unknown): Failure {
-  if (phase === 'resolving' || phase === 'connecting') return connectFailure(thrown);
-  const { code, message } = describeError(thrown);
-  const lost = [
-    'ECONNRESET',
-    'EPIPE',
-    'ETIMEDOUT',
-    'EHOSTUNREACH',
-    'ENETUNREACH',
-    'ENETDOWN',
-    'ECONNABORTED',
-  ];
-  if ((phase === 'handshaking' && !lost.includes(code)) || code.startsWith('ERR_SSL') || code === 'EPROTO')
-    return failure('L6RSP', `TLS: ${message}`);
-  return failure('L4LOST', `${message} (${phase})`);
-}
-
-export function timeoutFailure(phase: Phase, timeoutMs: number): Failure {
-  switch (phase) {
-    case 'resolving':
-    case 'connecting':
-      return connectTimeout(phase, timeoutMs);
-    case 'handshaking':
-      return failure('L6TOUT', `no end of the TLS handshake within ${timeoutMs} ms`);
-    default:
-      return failure('L7TOUT', `no answer within ${timeoutMs} ms (${phase})`);
-  }
-}
 
 /** An ErrorResponse. Classes come before single codes where the whole class means the same. */
 export function serverFailure(error: ServerError): Failure {

@@ -2,13 +2,12 @@
 // Not the sockets (session.ts) and not what two sessions together mean (verdict.ts). Used by the prober beside it.
 
 import { type ServerFacts } from '../../result.ts';
-import { failure, type Failure } from '../failures.ts';
+import { failure, type Failure, timeoutFailure } from '../failures.ts';
 import { saysYes } from '../own-sql.ts';
 import { QUESTION, readFacts } from './question.ts';
 import { Session, type Row, type SessionOptions } from './session.ts';
 import { type Interview as SessionInterview } from '../session-prober.ts';
 import { type Part } from '../verdict.ts';
-import { timeoutFailure } from './failures.ts';
 
 /** One session, and how far its questions have come. */
 export class Interview implements SessionInterview {

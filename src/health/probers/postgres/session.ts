@@ -9,8 +9,8 @@ import { type CheckConfig } from '../../../config/schema.ts';
 import { type Clock } from '../../../core/clock.ts';
 import { Framer } from '../../../protocol/framer.ts';
 import { decodeServerMessage, type ServerMessage } from '../../../protocol/postgres/frames.ts';
-import { failure, type Failure } from '../failures.ts';
-import { serverFailure, socketFailure, type Phase } from './failures.ts';
+import { failure, type Failure, socketFailure } from '../failures.ts';
+import { serverFailure, type Phase } from './failures.ts';
 import { Login, type LoginStep } from './login.ts';
 import { openTransport } from './transport.ts';
 

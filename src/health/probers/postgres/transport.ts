@@ -8,9 +8,9 @@ import { serialize } from 'pg-protocol';
 import { type Address } from '../../../core/address.ts';
 import { type TlsConfig } from '../../../config/schema.ts';
 import { describeError } from '../../../core/errors.ts';
-import { failure, type Failure } from '../failures.ts';
+import { failure, type Failure, socketFailure } from '../failures.ts';
 import { tlsOptions } from '../tls.ts';
-import { socketFailure, type Phase } from './failures.ts';
+import { type Phase } from './failures.ts';
 
 const KEEPALIVE_AFTER_MS = 5000;
 const YES = 0x53;

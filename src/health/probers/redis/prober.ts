@@ -5,10 +5,9 @@ import { type Address } from '../../../core/address.ts';
 import { type CheckConfig } from '../../../config/schema.ts';
 import { type Clock } from '../../../core/clock.ts';
 import { type ProberFactory } from '../../prober.ts';
-import { type Failure } from '../failures.ts';
+import { type Failure, timeoutFailure } from '../failures.ts';
 import { SessionProber, type Interview } from '../session-prober.ts';
 import { type Part } from '../verdict.ts';
-import { timeoutFailure } from './failures.ts';
 import {
   areEnough,
   FIRST_QUESTION,

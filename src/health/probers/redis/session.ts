@@ -9,9 +9,9 @@ import { type Clock } from '../../../core/clock.ts';
 import { encodeCommands, type Command } from '../../../protocol/redis/command.ts';
 import { decodeReply, type Reply } from '../../../protocol/redis/reply.ts';
 import { Framer } from '../../../protocol/framer.ts';
-import { failure, type Failure } from '../failures.ts';
+import { failure, type Failure, socketFailure } from '../failures.ts';
 import { isSelfConnected, selfConnection } from '../self-connection.ts';
-import { replyFailure, socketFailure, type Phase } from './failures.ts';
+import { replyFailure, type Phase } from './failures.ts';
 import { openTransport } from './transport.ts';
 
 /** How long an ended session may take to close; a frozen server never answers. */

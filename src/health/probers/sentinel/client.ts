@@ -9,8 +9,8 @@ import { type Clock, type Timer } from '../../../core/clock.ts';
 import { readCount, readPairs, type Fields } from '../../../protocol/redis/fields.ts';
 import { type Reply } from '../../../protocol/redis/reply.ts';
 import { type SentinelAnswer } from '../../result.ts';
-import { failure, type Failure } from '../failures.ts';
-import { replyFailure, timeoutFailure } from '../redis/failures.ts';
+import { failure, type Failure, timeoutFailure } from '../failures.ts';
+import { replyFailure } from '../redis/failures.ts';
 import { Session } from '../redis/session.ts';
 
 export interface SentinelClientOptions {

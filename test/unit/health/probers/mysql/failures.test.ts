@@ -1,11 +1,7 @@
 import assert from 'node:assert/strict';
+import { socketFailure, timeoutFailure } from '../../../../../src/health/probers/failures.ts';
 import { test } from 'node:test';
-import {
-  serverFailure,
-  socketFailure,
-  timeoutFailure,
-  type Phase,
-} from '../../../../../src/health/probers/mysql/failures.ts';
+import { serverFailure, type Phase } from '../../../../../src/health/probers/mysql/failures.ts';
 
 const codeOf = (errno: number): string => serverFailure({ errno, sqlState: null, message: 'words' }).code;
 

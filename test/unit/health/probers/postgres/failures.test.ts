@@ -1,11 +1,7 @@
 import assert from 'node:assert/strict';
+import { socketFailure, timeoutFailure } from '../../../../../src/health/probers/failures.ts';
 import { test } from 'node:test';
-import {
-  serverFailure,
-  socketFailure,
-  timeoutFailure,
-  type Phase,
-} from '../../../../../src/health/probers/postgres/failures.ts';
+import { serverFailure, type Phase } from '../../../../../src/health/probers/postgres/failures.ts';
 import { type FailureCode } from '../../../../../src/health/result.ts';
 
 const errno = (code: string): Error => Object.assign(new Error(`it failed: ${code}`), { code });
