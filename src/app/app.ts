@@ -17,8 +17,8 @@ import { hasRoles, type BackendChange } from '../topology/model.ts';
 import { Topology } from '../topology/topology.ts';
 import { chooseEngine } from './engine.ts';
 import { backendSpecs, createMonitors, type Monitors } from './monitors.ts';
+import { createOrchestrators } from './orchestrators.ts';
 import { createProxyObserver } from './proxy-observer.ts';
-import { createSentinels } from './sentinels.ts';
 
 export interface AppDeps {
   readonly clock: Clock;
@@ -61,11 +61,11 @@ export async function startApp(config: Config, { clock, random, log, version, no
   incidents.ended.subscribe(incidentMetrics(metrics));
   incidents.ended.subscribe(incident => logIncident(log, incident));
   const monitors = createMonitors(config, topology, clock, random);
-  const sentinels = createSentinels(config, { topology, clock, log, askNow });
+  const orchestrators = createOrchestrators(config, { topology, clock, log, askNow });
 
   let admin: AdminServer | undefined;
   async function close(): Promise<void> {
-    sentinels.stop();
+    orchestrators.stop();
     monitors.stop();
     await proxy.close();
     await admin?.close();
@@ -85,7 +85,7 @@ export async function startApp(config: Config, { clock, random, log, version, no
     throw thrown;
   }
   monitors.start();
-  sentinels.start();
+  orchestrators.start();
   const frontends = new Map(proxy.frontends().map(({ name, bind }) => [name, bind]));
   log.info(
     {

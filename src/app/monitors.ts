@@ -10,7 +10,7 @@ import { createProber, type ProbedServer } from '../health/probers/create.ts';
 import { factsOf } from '../health/result.ts';
 import { freshnessBoundMs, type Tempo } from '../health/schedule.ts';
 import { hasRoles, type BackendView, type ServerView } from '../topology/model.ts';
-import { slotNames } from '../topology/sources/sentinel.ts';
+import { slotNames } from '../topology/sources/slots.ts';
 import { type BackendSpec, type Topology } from '../topology/topology.ts';
 
 /** A backend that has been without a primary for longer isn't amid a failover: its replicas are asked less often. */
@@ -23,6 +23,7 @@ const QUORUM_DOUBTED_MS = 15_000;
 
 export function backendSpecs(config: Config): readonly BackendSpec[] {
   return Object.entries(config.backends).map(([name, backend]) => {
+    const orchestrator = orchestratorOf(backend);
     const common = {
       name,
       servers: Object.entries(backend.servers).map(([server, { address, weight }]) => ({
@@ -32,25 +33,45 @@ export function backendSpecs(config: Config): readonly BackendSpec[] {
       })),
       freshnessMs: freshnessBoundMs(backend.check),
       slowStartMs: backend.slowStartMs,
+      settleMs: 'settleMs' in backend.check ? backend.check.settleMs : 0,
+      ...(orchestrator === null ? {} : { orchestrator }),
+      ...(isLearned(backend) ? { slots: slotNames(backend.protocol, maxServersOf(backend)) } : {}),
     };
-    if (backend.protocol !== 'redis') return { ...common, ...backend, servers: common.servers };
-    const { sentinel, check } = backend;
-    return {
-      ...common,
-      ...backend,
-      servers: common.servers,
-      settleMs: check.settleMs,
-      orchestrated: sentinel !== null,
-      ...(isLearned(backend) ? { slots: slotNames(sentinel?.maxServers ?? 0) } : {}),
-    };
+    return { ...backend, ...common };
   });
 }
 
-/** Whether the members are those that the Sentinels tell. */
+/** Whether the members are those that others tell. */
 export function isLearned(backend: BackendConfig): boolean {
-  return (
-    backend.protocol === 'redis' && backend.sentinel !== null && Object.keys(backend.servers).length === 0
-  );
+  return Object.keys(backend.servers).length === 0;
+}
+
+/** How many members may be learned. */
+export function maxServersOf(backend: BackendConfig): number {
+  return sourceOf(backend)?.maxServers ?? 0;
+}
+
+function sourceOf(backend: BackendConfig): { readonly maxServers: number } | null {
+  switch (backend.protocol) {
+    case 'redis':
+      return backend.sentinel;
+    case 'postgres':
+      return backend.pgAutoFailover ?? backend.patroni;
+    default:
+      return null;
+  }
+}
+
+function orchestratorOf(backend: BackendConfig): string | null {
+  switch (backend.protocol) {
+    case 'redis':
+      return backend.sentinel && 'the Sentinels';
+    case 'postgres':
+      if (backend.pgAutoFailover !== null) return 'the pg_auto_failover monitor';
+      return backend.patroni && 'Patroni';
+    default:
+      return null;
+  }
 }
 
 export interface Monitors {

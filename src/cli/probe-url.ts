@@ -108,6 +108,7 @@ function readMysql(url: URL, environment: Environment, paces: Paces): ProbedBack
 
 const database = (url: URL, password: string | undefined, paces: Paces) => ({
   ...paces,
+  settleMs: 0,
   password: decodeURIComponent(url.password) || (password ?? null),
   writable: null,
   promotionIntervalMs: paces.timeoutMs,

@@ -184,3 +184,23 @@ export interface SentinelAnswer {
   readonly doubts: boolean;
   readonly replicas: readonly Address[];
 }
+
+/** What one Patroni says of its cluster (`GET /cluster`), read from its store when it was asked. */
+export interface PatroniAnswer {
+  /** Name of the member that holds the leader's lock; `null`: nobody does. */
+  readonly leader: string | null;
+  /** The leader follows a cluster elsewhere: it is a replica too. */
+  readonly standbyCluster: boolean;
+  /** Patroni watches and does nothing by itself. */
+  readonly paused: boolean;
+  readonly members: readonly PatroniMember[];
+}
+
+export interface PatroniMember {
+  readonly name: string;
+  /** As the others reach its PostgreSQL; `null` before it has told. */
+  readonly address: Address | null;
+  /** `running`, `streaming`, `stopped`, `crashed` …: its own word, as old as its last turn (loop_wait). */
+  readonly state: string;
+  readonly timeline: number | null;
+}

@@ -4,13 +4,14 @@
 import { factsOf } from '../health/result.ts';
 import { type Ballot, type Choice, type Claimant, type Election, type Evidence } from './evidence.ts';
 import { isFresh, type ServerView } from './model.ts';
+import { isNamed, objectionTo } from './opinion.ts';
 
 export function elect<Memory>(ballot: Ballot<Memory>, evidence: Evidence<Memory>): Election<Memory> {
   const claimants = claimantsOf(ballot);
   const splitBrain = claimants.length > 1 && ballot.policy !== 'ordered';
   const refusals: string[] = [];
   const eligible = claimants.filter(claimant => {
-    const refusal = evidence.refusalOf(claimant, ballot);
+    const refusal = refusalOf(claimant, ballot, evidence);
     if (refusal !== null) refusals.push(refusal);
     return refusal === null;
   });
@@ -22,6 +23,46 @@ export function elect<Memory>(ballot: Ballot<Memory>, evidence: Evidence<Memory>
     memory: evidence.remember(ballot, chosen ?? null),
     reasons: [...choice.reasons, ...caveats(evidence, chosen, ballot), ...refusals],
   };
+}
+
+/** What speaks against a claimant: the orchestrator, what its protocol tells, or that it has only just returned. */
+function refusalOf<Memory>(
+  claimant: Claimant,
+  ballot: Ballot<Memory>,
+  evidence: Evidence<Memory>,
+): string | null {
+  return (
+    objectionTo(ballot.opinion, claimant.server, ballot.current) ??
+    evidence.refusalOf(claimant, ballot) ??
+    unsettled(claimant, ballot, evidence)
+  );
+}
+
+/** A server that was away may have been replaced without its knowledge: by somebody who is still about to promote another. */
+function unsettled<Memory>(
+  claimant: Claimant,
+  ballot: Ballot<Memory>,
+  evidence: Evidence<Memory>,
+): string | null {
+  const { current, memory, settleMs, now } = ballot;
+  const { name, server } = claimant;
+  if (settleMs === 0 || memory === null || name === current) return null;
+  if (server.writableSince !== null && now - server.writableSince >= settleMs) return null;
+  if (proofOf(claimant, ballot, evidence) !== null) return null;
+  return `${name} is writable again; it is believed when it has been so for ${settleMs / 1000} s (check.settle)`;
+}
+
+/** What proves that it was made the primary: its word and the orchestrator's, or what its protocol tells. */
+function proofOf<Memory>(
+  claimant: Claimant,
+  ballot: Ballot<Memory>,
+  evidence: Evidence<Memory>,
+): string | null {
+  const { opinion } = ballot;
+  if (opinion !== null && !opinion.passive && isNamed(opinion, claimant.server)) {
+    return `${opinion.words}, and it says so itself`;
+  }
+  return evidence.promotionOf(claimant, ballot);
 }
 
 function caveats<Memory>(
@@ -78,9 +119,9 @@ function againstDoubt<Memory>(
   present: ServerView,
   eligible: readonly Claimant[],
 ): Choice {
-  const promoted = eligible.flatMap(({ name, ...claimant }) => {
-    const proof = evidence.promotionOf({ name, ...claimant }, ballot);
-    return proof === null ? [] : [{ name, proof }];
+  const promoted = eligible.flatMap(claimant => {
+    const proof = proofOf(claimant, ballot, evidence);
+    return proof === null ? [] : [{ name: claimant.name, proof }];
   });
   const [first] = promoted;
   const winner = promoted.length === 1 ? first : undefined;
@@ -103,7 +144,13 @@ function withoutClaimant({ servers, current }: Ballot<unknown>, refused: readonl
       reasons: [`${present.name} is in doubt: ${present.result?.detail ?? 'no answer yet'}`],
     };
   }
-  return none(`${present.name} is lost: ${present.result?.detail ?? 'no answer'}`);
+  return none(farewell(present, refused));
+}
+
+function farewell({ name, admin, result }: ServerView, refused: readonly string[]): string {
+  if (admin === 'maintenance') return `${name} is in maintenance`;
+  if (refused.includes(name)) return `${name} may not be followed any more`;
+  return `${name} is lost: ${result?.detail ?? 'no answer'}`;
 }
 
 /** Several may be followed: by policy, and by evidence before habit. */
@@ -131,7 +178,7 @@ function among<Memory>(
   return evidence.best(eligible, ballot) ?? stay ?? hold;
 }
 
-/** The servers that are up and say, in a fresh result, that they are a primary and writable; in file order. */
+/** The servers that are up, not in maintenance, and say, in a fresh result, that they are a primary and writable; in file order. */
 export function claimantsOf({
   servers,
   now,
@@ -140,19 +187,22 @@ export function claimantsOf({
   return servers.flatMap(server => {
     const facts = factsOf(server.result);
     const claims = facts !== null && facts.role === 'primary' && facts.writable;
+    if (server.admin === 'maintenance') return [];
     if (!claims || server.health.kind !== 'up' || !isFresh(server.result, now, freshnessMs)) return [];
     return [{ name: server.name, server, facts }];
   });
 }
 
-/** Gone: it said itself that it isn't writable, or is refused, or is down. Doubtful: neither seen writable nor proven lost. */
+/** Gone: it said itself that it isn't writable, or is refused, down or in maintenance. Doubtful: neither seen writable nor proven lost. */
 function standing(server: ServerView, refused: readonly string[]): 'gone' | 'doubtful' {
-  if (server.health.kind === 'down' || refused.includes(server.name)) return 'gone';
+  if (server.health.kind === 'down' || server.admin === 'maintenance') return 'gone';
+  if (refused.includes(server.name)) return 'gone';
   const facts = factsOf(server.result);
   return facts !== null && !(facts.role === 'primary' && facts.writable) ? 'gone' : 'doubtful';
 }
 
 function isUnheard(server: ServerView): boolean {
+  if (server.admin === 'maintenance') return false;
   if (server.result === null) return true;
   return server.health.kind === 'unknown' && server.health.fails > 0;
 }

@@ -11,11 +11,15 @@ import { type Fault } from './model.ts';
 
 type ConfigOf<P> = Extract<BackendConfig, { protocol: P }>;
 
+interface Settles {
+  readonly settleMs: number;
+}
+
 /** What of a backend's configuration decides elections. */
 export type ElectionRules =
-  | Pick<ConfigOf<'postgres'>, 'protocol' | 'multipleWriters'>
-  | Pick<ConfigOf<'mysql'>, 'protocol' | 'multipleWriters' | 'incompleteWriter'>
-  | (Pick<ConfigOf<'redis'>, 'protocol' | 'multipleWriters'> & { readonly settleMs: number })
+  | (Pick<ConfigOf<'postgres'>, 'protocol' | 'multipleWriters'> & Settles)
+  | (Pick<ConfigOf<'mysql'>, 'protocol' | 'multipleWriters' | 'incompleteWriter'> & Settles)
+  | (Pick<ConfigOf<'redis'>, 'protocol' | 'multipleWriters'> & Settles)
   | Pick<ConfigOf<'http'>, 'protocol'>
   | Pick<ConfigOf<'tcp'>, 'protocol'>;
 
@@ -27,29 +31,33 @@ export interface Verdict extends Choice {
 export interface Elector {
   /** The reason given before the first election. */
   readonly firstWord: string;
-  elect(ballot: Omit<Ballot<never>, 'memory' | 'policy'>): Verdict;
+  elect(ballot: Omit<Ballot<never>, 'memory' | 'policy' | 'settleMs'>): Verdict;
 }
 
 export function electorFor(rules: ElectionRules): Elector {
   switch (rules.protocol) {
     case 'postgres':
-      return electorBy(postgresEvidence, rules.multipleWriters);
+      return electorBy(postgresEvidence, rules);
     case 'mysql':
-      return electorBy(mysqlEvidence(rules.incompleteWriter), rules.multipleWriters);
+      return electorBy(mysqlEvidence(rules.incompleteWriter), rules);
     case 'redis':
-      return electorBy(redisEvidence(rules.settleMs), rules.multipleWriters);
+      // Its evidence knows better than by time alone what a server that returned is worth.
+      return electorBy(redisEvidence(rules.settleMs), { ...rules, settleMs: 0 });
     case 'http':
     case 'tcp':
       return withoutRoles(rules.protocol);
   }
 }
 
-function electorBy<Memory>(evidence: Evidence<Memory>, policy: MultipleWritersPolicy): Elector {
+function electorBy<Memory>(
+  evidence: Evidence<Memory>,
+  { multipleWriters: policy, settleMs }: Settles & { readonly multipleWriters: MultipleWritersPolicy },
+): Elector {
   let memory: Memory | null = null;
   return {
     firstWord: 'no server has been asked yet',
     elect(input) {
-      const ballot = { ...input, memory, policy };
+      const ballot = { ...input, memory, policy, settleMs };
       const election = elect(ballot, evidence);
       ({ memory } = election);
       const { primary, splitBrain, reasons } = election;

@@ -62,8 +62,8 @@ export function readable(
   return only(view.servers, server => isReadable(server, view, now, maxLagMs));
 }
 
-function isAnswering({ health, result }: ServerView, view: BackendView, now: MonotonicMs): boolean {
-  return health.kind === 'up' && isFresh(result, now, view.freshnessMs);
+function isAnswering({ health, result, admin }: ServerView, view: BackendView, now: MonotonicMs): boolean {
+  return admin === 'ready' && health.kind === 'up' && isFresh(result, now, view.freshnessMs);
 }
 
 /** As a rule all are fine: then the list itself is the answer, and nothing is copied for each new client. */

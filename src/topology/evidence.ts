@@ -14,6 +14,8 @@ export interface Ballot<Memory> {
   readonly policy: MultipleWritersPolicy;
   /** What the orchestrator says, where there is one that is asked. */
   readonly opinion: Opinion | null;
+  /** How long a server that returns must have been writable before it is believed without proof of a promotion; 0: at once. */
+  readonly settleMs: number;
   readonly now: MonotonicMs;
   readonly freshnessMs: number;
 }

@@ -17,9 +17,18 @@ export interface ServerView {
   readonly lastAnswer: PassedResult | null;
   /** Since when it has been up without a break, `-Infinity` if it was when it was first asked; `null` while it isn't. */
   readonly upSince: MonotonicMs | null;
+  /** Since when it has said without contradiction that it is a primary and writable; a missed answer is no contradiction. */
+  readonly writableSince: MonotonicMs | null;
   /** Against the weights of the others, where there is a choice. */
   readonly weight: number;
+  readonly admin: AdminState;
 }
+
+/**
+ * What an operator decided about a server: neither health nor role. `drain`: no new sessions, those it has go on;
+ * `maintenance`: no sessions at all, and it is elected by nobody.
+ */
+export type AdminState = 'ready' | 'drain' | 'maintenance';
 
 /** Something wrong between servers that are up and take clients: broken replication, histories that went apart. */
 export interface Fault {
@@ -32,13 +41,24 @@ export interface Fault {
   readonly mend: readonly { readonly server: string; readonly statement: string }[];
 }
 
-/** What an orchestrator, such as a quorum of Sentinels, says the primary is. */
+/** A server as somebody else knows it: by address, or by the name that a server of ours may have too. */
+export interface Nominee {
+  readonly address: Address;
+  readonly name: string | null;
+}
+
+/** What an orchestrator, such as a quorum of Sentinels or Patroni, says of who the primary is. */
 export interface Opinion {
-  /** Who says so, as the subject of a sentence: `2 of 3 Sentinels`. */
-  readonly source: string;
-  readonly primary: Address;
+  /** Who says what, as a clause: `2 of 3 Sentinels name 10.0.0.1:6379`, `Patroni names nobody`. */
+  readonly words: string;
+  /** `null`: it answers, and for it nobody is the primary now. */
+  readonly primary: Nominee | null;
+  /** Those that must not be the primary now, such as one that is being demoted. */
+  readonly against: readonly Nominee[];
   /** The process that all of them have seen there, when none doubts it; `null` otherwise. A restart makes it another. */
   readonly process: string | null;
+  /** It doesn't act now (paused, in maintenance): what it says is shown, and forbids nothing. */
+  readonly passive: boolean;
   readonly at: MonotonicMs;
 }
 
@@ -53,6 +73,10 @@ export interface BackendView {
   /** Several servers claim to be writable. */
   readonly splitBrain: boolean;
   readonly faults: readonly Fault[];
+  /** `null`: there is no orchestrator, or it is silent. */
+  readonly opinion: Opinion | null;
+  /** Where the orchestrator and the servers themselves say different things, as a sentence. */
+  readonly disagreement: string | null;
   /** Why the primary is what it is, in sentences for people. */
   readonly reasons: readonly string[];
   /** A result older than this proves nothing (safety rule 1). */

@@ -5,10 +5,17 @@ import { type Address } from '../core/address.ts';
 import { type Clock, type MonotonicMs } from '../core/clock.ts';
 import { invariant } from '../core/errors.ts';
 import { Topic } from '../core/topic.ts';
-import { hasPassed, type ProbeResult } from '../health/result.ts';
+import { factsOf, hasPassed, type ProbeResult } from '../health/result.ts';
 import { initialHealth, type HealthState } from '../health/state.ts';
 import { electorFor, type Elector, type ElectionRules, type Verdict } from './elector.ts';
-import { type BackendChange, type BackendView, type Opinion, type ServerView } from './model.ts';
+import {
+  type AdminState,
+  type BackendChange,
+  type BackendView,
+  type Opinion,
+  type ServerView,
+} from './model.ts';
+import { disagreementOf } from './opinion.ts';
 
 export type BackendSpec = ElectionRules & {
   readonly name: string;
@@ -17,8 +24,8 @@ export type BackendSpec = ElectionRules & {
   readonly slowStartMs: number;
   /** Where members come and go: the names that they may have. Left out: the members are `servers`, for good. */
   readonly slots?: readonly string[];
-  /** An orchestrator is asked: nobody is elected before its first word. */
-  readonly orchestrated?: boolean;
+  /** Whose first word is awaited before anybody is elected: the orchestrator that is asked, as `the Sentinels`. */
+  readonly orchestrator?: string;
 };
 
 export interface ServerSpec {
@@ -49,7 +56,7 @@ export class Topology {
     this.#backends = new Map(
       specs.map(spec => {
         const elector = electorFor(spec);
-        const opinion = spec.orchestrated === true ? 'awaited' : null;
+        const opinion = spec.orchestrator === undefined ? null : 'awaited';
         return [spec.name, { spec, elector, view: initialView(spec, elector), opinion }];
       }),
     );
@@ -86,6 +93,15 @@ export class Topology {
     this.#renew(state, state.view.servers, this.#clock.now());
   }
 
+  /** What an operator decided about a server. Elects, and publishes the change. */
+  setAdmin(backend: string, server: string, admin: AdminState): void {
+    const state = this.#state(backend);
+    const servers = state.view.servers.map(view =>
+      view.name === server ? Object.freeze({ ...view, admin }) : view,
+    );
+    this.#renew(state, servers, this.#clock.now());
+  }
+
   /**
    * The members from now on, in order. One that keeps name and address keeps all that is known of it. A name that goes over to
    * another address is without a server for one change between: its sessions end with that.
@@ -109,6 +125,7 @@ export class Topology {
   #renew(state: BackendState, servers: readonly ServerView[], at: MonotonicMs): void {
     const before = state.view;
     const election = electAmong(state, servers, at);
+    const opinion = state.opinion === 'awaited' ? null : state.opinion;
     invariant(
       election.primary === null || servers.some(view => view.name === election.primary),
       'the primary is a member of its backend',
@@ -120,6 +137,8 @@ export class Topology {
       epoch: election.primary === before.primary ? before.epoch : before.epoch + 1,
       splitBrain: election.splitBrain,
       faults: Object.freeze([...election.faults]),
+      opinion,
+      disagreement: disagreementOf({ servers, opinion }),
       reasons: Object.freeze([...election.reasons]),
     });
     this.changes.publish({ before, after: state.view, at });
@@ -142,7 +161,7 @@ function electAmong(
       primary: null,
       splitBrain: false,
       faults: [],
-      reasons: ['waiting for the first word of the Sentinels'],
+      reasons: [`waiting for the first word of ${spec.orchestrator}`],
     };
   }
   const current = servers.some(({ name }) => name === view.primary) ? view.primary : null;
@@ -161,7 +180,9 @@ function newcomer({ name, address, weight }: ServerSpec): ServerView {
     result: null,
     lastAnswer: null,
     upSince: null,
+    writableSince: null,
     weight,
+    admin: 'ready',
   });
 }
 
@@ -175,6 +196,8 @@ function initialView(spec: BackendSpec, elector: Elector): BackendView {
     epoch: 0,
     splitBrain: false,
     faults: Object.freeze([]),
+    opinion: null,
+    disagreement: null,
     reasons: Object.freeze([elector.firstWord]),
     freshnessMs: spec.freshnessMs,
     slowStartMs: spec.slowStartMs,
@@ -188,7 +211,20 @@ function observed(view: ServerView, health: HealthState, result: ProbeResult, at
     result,
     lastAnswer: hasPassed(result) ? result : view.lastAnswer,
     upSince: health.kind === 'up' ? (view.upSince ?? cameUp(view.health, at)) : null,
+    writableSince: writableSince(view, health, result, at),
   });
+}
+
+function writableSince(
+  view: ServerView,
+  health: HealthState,
+  result: ProbeResult,
+  at: MonotonicMs,
+): MonotonicMs | null {
+  if (health.kind !== 'up') return null;
+  const facts = factsOf(result);
+  if (facts === null) return view.writableSince;
+  return facts.role === 'primary' && facts.writable ? (view.writableSince ?? at) : null;
 }
 
 /** One that never failed since it was first asked has been up for longer than anybody here knows. */

@@ -48,6 +48,7 @@ function replay(
         multipleWriters,
         freshnessMs: FRESHNESS_MS,
         slowStartMs: 0,
+        settleMs: 0,
       },
     ],
     clock,

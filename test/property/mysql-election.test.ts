@@ -94,7 +94,7 @@ function replay(
   }));
   const rules = { protocol: 'mysql', multipleWriters: 'ordered', incompleteWriter } as const;
   const topology = new Topology(
-    [{ name: 'app', ...rules, servers, freshnessMs: FRESHNESS_MS, slowStartMs: 0 }],
+    [{ name: 'app', ...rules, servers, freshnessMs: FRESHNESS_MS, slowStartMs: 0, settleMs: 0 }],
     clock,
   );
   const nodes: Record<Name, Node> = {

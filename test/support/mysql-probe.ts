@@ -22,6 +22,7 @@ function checkConfig(overrides: Partial<Check> = {}): Check {
     database: null,
     tls: plainTls,
     writable: null,
+    settleMs: 0,
     intervalMs: 1000,
     fastIntervalMs: 50,
     promotionIntervalMs: 10,

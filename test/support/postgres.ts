@@ -21,6 +21,7 @@ function checkConfig(overrides: Partial<CheckConfig<'postgres'>> = {}): CheckCon
     tls: { mode: 'disable', caFile: null, serverName: null },
     writable: null,
     rest: null,
+    settleMs: 0,
     intervalMs: 1000,
     fastIntervalMs: 50,
     promotionIntervalMs: 10,

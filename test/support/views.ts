@@ -75,7 +75,9 @@ export function server(name: string, result: ProbeResult | null, health?: Health
     result,
     lastAnswer: result !== null && hasPassed(result) ? result : null,
     upSince: (health ?? implied).kind === 'up' ? 0 : null,
+    writableSince: null,
     weight: 100,
+    admin: 'ready',
   };
 }
 
@@ -88,6 +90,8 @@ export function backend(servers: readonly ServerView[], given: Partial<BackendVi
     epoch: 0,
     splitBrain: false,
     faults: [],
+    opinion: null,
+    disagreement: null,
     reasons: [],
     freshnessMs: FRESHNESS_MS,
     slowStartMs: 0,

@@ -132,6 +132,16 @@ export function databaseServers(initials: string, port: number) {
     .meta(membersNotes(initials, port));
 }
 
+export const settle = duration().prefault(0).meta({
+  description:
+    'A server that comes back as a writer without proof of a promotion is believed when it has been writable for this long: who manages failovers may be about to promote another. 0: at once. Not needed where an orchestrator is asked: its word is proof.',
+});
+
+export const maxServers = z.int().min(1).max(64).default(8).meta({
+  description:
+    'How many servers may be learned when `servers` is left out. They are called by protocol and number (postgres-1, postgres-2 …), and keep their names while they are listed.',
+});
+
 export const slowStart = (byDefault: '0s' | '10s') =>
   duration()
     .prefault(byDefault === '0s' ? 0 : byDefault)

@@ -12,6 +12,7 @@ import {
   promotionInterval,
   reconnectInterval,
   risesAndFalls,
+  settle,
   slowStart,
   timeout,
   tls,
@@ -19,6 +20,7 @@ import {
   writable,
   WRITABLE_MEANING,
 } from './common.ts';
+import { patroni, pgAutoFailover } from './postgres-orchestrators.ts';
 
 const path = z
   .string()
@@ -62,6 +64,7 @@ const postgresCheck = z
       sample: "select mode = 'primary' from node_config",
     }),
     rest,
+    settle,
     interval,
     fast_interval: fastInterval,
     promotion_interval: promotionInterval,
@@ -76,6 +79,7 @@ const postgresCheck = z
     tls: c.tls,
     writable: c.writable ?? null,
     rest: c.rest ?? null,
+    settleMs: c.settle,
     intervalMs: c.interval,
     fastIntervalMs: c.fast_interval,
     promotionIntervalMs: c.promotion_interval,
@@ -90,13 +94,17 @@ export const postgresBackend = z
     protocol: z.literal('postgres').meta({ description: PROTOCOL_MEANING, sample: 'postgres' }),
     check: postgresCheck.meta({ description: CHECK_MEANING, sample: { user: 'probe' } }),
     multiple_writers: multipleWriters('the newest timeline'),
+    pg_auto_failover: pgAutoFailover,
+    patroni,
     slow_start: slowStart('0s'),
-    servers: databaseServers('pg', 5432),
+    servers: databaseServers('pg', 5432).optional(),
   })
   .transform(b => ({
     protocol: b.protocol,
     check: b.check,
     multipleWriters: b.multiple_writers,
+    pgAutoFailover: b.pg_auto_failover ?? null,
+    patroni: b.patroni ?? null,
     slowStartMs: b.slow_start,
-    servers: b.servers,
+    servers: b.servers ?? {},
   }));

@@ -7,6 +7,7 @@ import {
   CHECK_MEANING,
   fastInterval,
   interval,
+  maxServers,
   multipleWriters,
   PROTOCOL_MEANING,
   promotionInterval,
@@ -73,10 +74,7 @@ const sentinel = z
     user,
     password,
     tls: wholeTls,
-    max_servers: z.int().min(1).max(64).default(8).meta({
-      description:
-        'How many servers may be learned from the Sentinels when `servers` is left out. They are called redis-1, redis-2 …, and keep their names while the Sentinels list them.',
-    }),
+    max_servers: maxServers,
   })
   .transform(s => ({
     addresses: s.addresses,

@@ -101,6 +101,11 @@ function tlsOf(backend: BackendConfig, path: Path): readonly (readonly [tls: Tls
   if ('sentinel' in backend && backend.sentinel !== null) {
     found.push([backend.sentinel.tls, [...path, 'sentinel', 'tls']]);
   }
+  if (backend.protocol === 'postgres') {
+    const { pgAutoFailover, patroni } = backend;
+    if (pgAutoFailover !== null) found.push([pgAutoFailover.tls, [...path, 'pg_auto_failover', 'tls']]);
+    if (patroni !== null) found.push([patroni.tls, [...path, 'patroni', 'tls']]);
+  }
   return found;
 }
 
@@ -135,6 +140,9 @@ function loginsOf(
 ): readonly (readonly [login: { user: string | null; password: string | null }, path: Path])[] {
   const { check } = backend;
   const probe = 'password' in check ? ([[check, [...path, 'check']]] as const) : [];
+  if (backend.protocol === 'postgres' && backend.pgAutoFailover !== null) {
+    return [...probe, [backend.pgAutoFailover, [...path, 'pg_auto_failover']]];
+  }
   if (!('sentinel' in backend) || backend.sentinel === null) return probe;
   return [...probe, [backend.sentinel, [...path, 'sentinel']]];
 }
@@ -160,17 +168,34 @@ const redisUserHasPassword = byProtocol((backend, path) =>
       ),
 );
 
-const redisHasServers = byProtocol((backend, path, source) => {
-  if (backend.protocol !== 'redis') return [];
-  const { sentinel, servers } = backend;
+/** Whom the members may be learned from: the key, and its own limit where the file sets one. */
+const sourceKeys = ['sentinel', 'pg_auto_failover', 'patroni'] as const;
+
+const hasServers = byProtocol(({ protocol, servers }, path, source) => {
+  if (protocol !== 'redis' && protocol !== 'postgres') return [];
   const at = [...path, 'servers'];
-  if (sentinel === null) {
-    return [source.has(at) ? null : error(path, 'needs servers, or a sentinel to learn them from', at)];
+  const used = sourceKeys.filter(key => source.has([...path, key]));
+  const among = protocol === 'redis' ? 'a sentinel' : 'pg_auto_failover or patroni';
+  if (used.length === 0) {
+    return [source.has(at) ? null : error(path, `needs servers, or ${among} to learn them from`, at)];
   }
-  const limit = [...path, 'sentinel', 'max_servers'];
-  const idle = Object.keys(servers).length > 0 && source.has(limit);
-  return [idle ? error(limit, 'does nothing with servers: none is learned from the Sentinels', at) : null];
+  if (Object.keys(servers).length === 0) return [];
+  return used.map(key => {
+    const limit = [...path, key, 'max_servers'];
+    return source.has(limit) ? error(limit, 'does nothing with servers: none is learned', at) : null;
+  });
 });
+
+const oneOrchestrator = byProtocol((backend, path) =>
+  backend.protocol === 'postgres' && backend.pgAutoFailover !== null && backend.patroni !== null
+    ? [
+        error([...path, 'patroni'], 'does not go with pg_auto_failover: only one may manage the servers', [
+          ...path,
+          'pg_auto_failover',
+        ]),
+      ]
+    : [],
+);
 
 const sendNeedsExpect = byProtocol((backend, path) => {
   if (backend.protocol !== 'tcp') return [];
@@ -197,6 +222,7 @@ export const backendRules: readonly Rule[] = [
   backendIsUsed,
   passwordIsElsewhere,
   redisUserHasPassword,
-  redisHasServers,
+  hasServers,
+  oneOrchestrator,
   sendNeedsExpect,
 ];

@@ -1,8 +1,10 @@
-// What tells PostgreSQL servers apart: the system identifier, the timeline, and whom the standbys follow.
+// What tells PostgreSQL servers apart: the system identifier, the timeline, whom the standbys follow, and who has how much
+// of the log.
 // Pure. The timeline grows by one at each promotion (PostgreSQL documentation, 26.3.6 "Timelines").
 
 import { formatAddress } from '../../core/address.ts';
 import { factsOf, type ServerFacts } from '../../health/result.ts';
+import { parseLsn } from '../../protocol/postgres/lsn.ts';
 import { type Ballot, type Choice, type Claimant, type Evidence } from '../evidence.ts';
 
 /** The history that the elected primaries have written: what a returned server is measured against. */
@@ -12,7 +14,9 @@ export interface Lineage {
 }
 
 export const postgresEvidence: Evidence<Lineage> = {
-  refusalOf({ name, facts }, { memory }) {
+  refusalOf(claimant, ballot) {
+    const { name, facts } = claimant;
+    const { memory } = ballot;
     if (memory === null || facts.systemId === null) return null;
     if (facts.systemId !== memory.systemId) {
       return `${name} is refused: system identifier ${facts.systemId} is another cluster than ${memory.systemId} (if that is meant, restart Pointsman)`;
@@ -20,7 +24,7 @@ export const postgresEvidence: Evidence<Lineage> = {
     if (facts.timeline !== null && facts.timeline < memory.timeline) {
       return `${name} is refused: it is writable on the old timeline ${facts.timeline}, the cluster has moved on to ${memory.timeline}`;
     }
-    return null;
+    return name === ballot.current ? null : setBack(claimant, ballot);
   },
 
   promotionOf({ facts }, { memory }) {
@@ -37,6 +41,26 @@ export const postgresEvidence: Evidence<Lineage> = {
 
   faults: () => [],
 };
+
+/**
+ * A server never sends its standbys what it has not yet flushed to its own disk: one that comes back with less than a
+ * standby told before was restored from an old copy, or its disk lied.
+ */
+function setBack({ name, facts, server }: Claimant, { servers }: Ballot<Lineage>): string | null {
+  const position = parseLsn(facts.position);
+  const askedAt = server.result?.at;
+  if (position === null || askedAt === undefined) return null;
+  const ahead = servers.find(({ name: other, lastAnswer }) => {
+    if (other === name || lastAnswer === null || lastAnswer.at > askedAt) return false;
+    const { role, systemId, timeline, position: text } = lastAnswer.facts;
+    const theirs = parseLsn(text);
+    const comparable = role === 'replica' && systemId === facts.systemId && timeline === facts.timeline;
+    return comparable && theirs !== null && theirs > position;
+  });
+  if (ahead === undefined) return null;
+  const theirs = ahead.lastAnswer?.facts.position ?? null;
+  return `${name} is refused: its log ends at ${facts.position}, and ${ahead.name} has had ${theirs} of the same timeline: it was set back to an old state`;
+}
 
 function byTimeline(eligible: readonly Claimant[]): Choice | null {
   const clusters = new Set(eligible.map(claimant => claimant.facts.systemId));

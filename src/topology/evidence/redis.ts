@@ -4,11 +4,12 @@
 // Ids and offsets: redis.io, "Redis replication" ("Replication ID explained"), and loadDataFromDisk in src/server.c: a primary
 // never keeps its id over a restart; what it loaded may be told as the history *before* its own, just as after a promotion.
 
-import { formatAddress, type Address } from '../../core/address.ts';
+import { formatAddress } from '../../core/address.ts';
 import { type MonotonicMs } from '../../core/clock.ts';
 import { factsOf, type History, type ServerFacts } from '../../health/result.ts';
 import { type Ballot, type Choice, type Claimant, type Evidence } from '../evidence.ts';
 import { type ServerView } from '../model.ts';
+import { isNamed } from '../opinion.ts';
 
 type RedisHistory = Extract<History, { kind: 'redis' }>;
 
@@ -41,10 +42,7 @@ export function redisEvidence(settleMs: number): Evidence<RedisMemory> {
   return {
     refusalOf: (claimant, ballot) => refusalOf(claimant, ballot, settleMs),
 
-    promotionOf({ server, facts }, { memory, opinion, servers }) {
-      if (opinion !== null && isNamed(opinion.primary, server)) {
-        return `${opinion.source} name it, and it says so itself`;
-      }
+    promotionOf({ server, facts }, { memory, servers }) {
       const history = historyOf(facts);
       const lineage = memory?.lineage ?? null;
       if (history === null || memory === null || lineage === null) return null;
@@ -71,9 +69,6 @@ function refusalOf(
   settleMs: number,
 ): string | null {
   const { memory, opinion, servers, now } = ballot;
-  if (opinion !== null && !isNamed(opinion.primary, server)) {
-    return `${name} says that it is the primary, but ${opinion.source} name ${formatAddress(opinion.primary)}`;
-  }
   const history = historyOf(facts);
   // Servers from before Redis 4 tell no ids: nothing speaks against them.
   if (history === null || opinion?.process === history.runId) return null;
@@ -275,7 +270,7 @@ function isContradicted(
   chosen: Claimant | null,
 ): boolean {
   if (chosen !== null && chosen.name !== server.name) return true;
-  if (opinion !== null && !isNamed(opinion.primary, server)) return true;
+  if (opinion !== null && !isNamed(opinion, server)) return true;
   const others = servers.filter(({ name, health }) => name !== server.name && health.kind === 'up');
   if (others.some(({ result }) => isClaim(factsOf(result)))) return true;
   const lineage = memory?.lineage ?? null;
@@ -292,9 +287,6 @@ const historyOf = ({ history }: ServerFacts): RedisHistory | null =>
 
 /** Servers are known by address here: a name may be another server's after it left. */
 const keyOf = ({ address }: ServerView): string => formatAddress(address);
-
-const isNamed = (named: Address, { address }: ServerView): boolean =>
-  named.host === address.host && named.port === address.port;
 
 const namesOf = (servers: readonly ServerView[]): string => servers.map(({ name }) => name).join(' and ');
 

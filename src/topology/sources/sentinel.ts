@@ -1,11 +1,12 @@
 // What several Sentinels say together: who the primary is, how firmly, which servers there are, and what is odd about it.
 // Pure: answers in, an opinion out. Holds no connection (health/probers/sentinel) and elects nobody (elect.ts).
-// Called by app/sentinels.ts whenever one of them has said something new, or fallen silent.
+// Called by app/orchestrators.ts whenever one of them has said something new, or fallen silent.
 
 import { formatAddress, type Address } from '../../core/address.ts';
 import { type MonotonicMs } from '../../core/clock.ts';
 import { type SentinelAnswer } from '../../health/result.ts';
 import { type Opinion } from '../model.ts';
+import { type Counsel } from './counsel.ts';
 
 /** The newest of one Sentinel. */
 export interface SentinelWord {
@@ -16,37 +17,33 @@ export interface SentinelWord {
   readonly detail: string;
 }
 
-export interface Consensus {
-  /** `null`: none of them answers, or nothing tells which of them is right. */
-  readonly opinion: Opinion | null;
-  /** What somebody should look at, in sentences that stay the same while it does. */
-  readonly notes: readonly string[];
-}
-
 /**
  * The address that most of those that answer name; among as many, the one named by the greater configuration epoch, which
  * only a majority of all Sentinels can have given out (redis.io, "High availability with Redis Sentinel").
  */
-export function opinionOf(words: readonly SentinelWord[], at: MonotonicMs): Consensus {
+export function sentinelCounsel(words: readonly SentinelWord[], at: MonotonicMs): Counsel {
   const notes = words.flatMap(({ sentinel, answer, detail }) =>
     answer === null ? [`Sentinel ${sentinel} has no answer: ${detail}`] : [],
   );
   const answers = words.flatMap(({ answer }) => (answer === null ? [] : [answer]));
   const camps = campsOf(answers);
+  const members = membersOf(answers, camps);
   const [first, second] = camps;
-  if (first === undefined) return { opinion: null, notes };
+  if (first === undefined) return { opinion: null, notes, members };
   if (second !== undefined) {
     const parts = camps.map(({ name, size }) => `${size} name ${name}`);
     notes.push(`the Sentinels disagree: ${parts.join(', ')}`);
-    if (first.size === second.size && first.epoch === second.epoch) return { opinion: null, notes };
+    if (first.size === second.size && first.epoch === second.epoch) return { opinion: null, notes, members };
   }
-  const opinion = {
-    source: `${first.size} of ${words.length} Sentinels`,
-    primary: first.address,
+  const opinion: Opinion = {
+    words: `${first.size} of ${words.length} Sentinels name ${first.name}`,
+    primary: { address: first.address, name: null },
+    against: [],
     process: first.size === words.length ? processOf(answers) : null,
+    passive: false,
     at,
   };
-  return { opinion, notes };
+  return { opinion, notes, members };
 }
 
 /**
@@ -59,47 +56,12 @@ function processOf(answers: readonly SentinelAnswer[]): string | null {
   return processes.size === 1 && only !== undefined ? only : null;
 }
 
-/** All that any of them lists, the primary of most first. Empty only where none answers. */
-export function membersOf(words: readonly SentinelWord[]): readonly Address[] {
-  const answers = words.flatMap(({ answer }) => (answer === null ? [] : [answer]));
-  const listed = [...campsOf(answers).map(({ address }) => address), ...answers.flatMap(a => a.replicas)];
-  return [...new Map(listed.map(address => [formatAddress(address), address])).values()];
-}
-
-/** Server names by which learned addresses are known: there are `max` of them, for good. */
-export function slotNames(max: number): readonly string[] {
-  return Array.from({ length: max }, (_, index) => `redis-${index + 1}`);
-}
-
-export interface Slots {
-  readonly taken: ReadonlyMap<string, Address>;
-  /** For these there was no slot. */
-  readonly left: readonly Address[];
-}
-
-/** An address keeps its slot while it is listed; the others take the free ones, in order. */
-export function assignSlots(
-  before: ReadonlyMap<string, Address>,
-  listed: readonly Address[],
-  names: readonly string[],
-): Slots {
-  const wanted = new Map(listed.map(address => [formatAddress(address), address]));
-  const taken = new Map<string, Address>();
-  for (const name of names) {
-    const address = before.get(name);
-    if (address !== undefined && wanted.delete(formatAddress(address))) taken.set(name, address);
-  }
-  const newcomers = [...wanted.values()];
-  for (const name of names) {
-    if (taken.has(name)) continue;
-    const address = newcomers.shift();
-    if (address !== undefined) taken.set(name, address);
-  }
-  const inOrder = names.flatMap(name => {
-    const address = taken.get(name);
-    return address === undefined ? [] : [[name, address] as const];
-  });
-  return { taken: new Map(inOrder), left: newcomers };
+/** All that any of them lists, the primary of most first; `null` where none answers. */
+function membersOf(answers: readonly SentinelAnswer[], camps: readonly Camp[]): Counsel['members'] {
+  const listed = [...camps.map(({ address }) => address), ...answers.flatMap(a => a.replicas)];
+  if (listed.length === 0) return null;
+  const distinct = new Map(listed.map(address => [formatAddress(address), address]));
+  return [...distinct.values()].map(address => ({ address, name: null }));
 }
 
 interface Camp {

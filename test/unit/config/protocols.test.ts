@@ -72,7 +72,7 @@ const mistakes: readonly (readonly [name: string, text: string, says: readonly s
   [
     'room for servers to learn where they are named',
     redis('sentinel: { addresses: [10.0.0.1:26379], max_servers: 3 }', 'servers: { c1: 10.0.0.1:6379 }'),
-    ['6:59 backends.app.sentinel.max_servers: does nothing with servers: none is learned from the Sentinels'],
+    ['6:59 backends.app.sentinel.max_servers: does nothing with servers: none is learned'],
     redis('sentinel: { addresses: [10.0.0.1:26379], max_servers: 3 }'),
   ],
   [

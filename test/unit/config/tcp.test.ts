@@ -251,7 +251,7 @@ test('JSON Schema: a backend has one form for each protocol, in which the keys o
   assert.deepEqual(
     seen.map(([, keys, ...form]) => [(keys as string[]).toSorted(), ...form]),
     [
-      [[...KEYS, 'multiple_writers'].sort(), ['protocol', 'check', 'servers'], false],
+      [[...KEYS, 'multiple_writers', 'patroni', 'pg_auto_failover'].sort(), ['protocol', 'check'], false],
       [[...KEYS, 'incomplete_writer', 'multiple_writers'].sort(), ['protocol', 'check', 'servers'], false],
       [[...KEYS, 'multiple_writers', 'sentinel'].sort(), ['protocol'], false],
       [KEYS, ['protocol', 'servers'], false],

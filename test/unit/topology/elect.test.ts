@@ -234,6 +234,7 @@ for (const { name, servers, given, primary, splitBrain, reason } of cases) {
       memory: null,
       policy: 'newest',
       opinion: null,
+      settleMs: 0,
       now: 0,
       freshnessMs: FRESHNESS_MS,
       ...given,
@@ -251,6 +252,7 @@ test('elect: the lineage follows the primary and never goes back', () => {
     current: null,
     policy: 'newest',
     opinion: null,
+    settleMs: 0,
     now: 0,
     freshnessMs: FRESHNESS_MS,
   } as const;

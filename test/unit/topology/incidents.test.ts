@@ -24,6 +24,7 @@ function setup() {
         multipleWriters: 'newest',
         freshnessMs: FRESHNESS_MS,
         slowStartMs: 0,
+        settleMs: 0,
       },
     ],
     clock,

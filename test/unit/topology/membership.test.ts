@@ -19,7 +19,7 @@ function learning() {
         settleMs: 0,
         servers: [],
         slots: ['redis-1', 'redis-2', 'redis-3'],
-        orchestrated: true,
+        orchestrator: 'the Sentinels',
         freshnessMs: 1000,
         slowStartMs: 0,
       },

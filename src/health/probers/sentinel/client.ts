@@ -1,7 +1,7 @@
 // One Sentinel, asked over a session that stays open: which server is the primary of a service, and which are its replicas.
 // A second session listens to what it publishes, so that a failover is known as it happens and not at the next question.
 // Not a prober (a Sentinel isn't a server of the backend) and no opinion: topology/sources/sentinel.ts weighs the answers.
-// Made by app/sentinels.ts, one for each address. Commands: redis.io, "High availability with Redis Sentinel".
+// Made by app/orchestrators.ts, one for each address. Commands: redis.io, "High availability with Redis Sentinel".
 
 import { formatAddress, type Address } from '../../../core/address.ts';
 import { type SentinelConfig } from '../../../config/schema.ts';
@@ -63,7 +63,7 @@ export class SentinelClient {
   }
 
   /** At once, or as soon as the question under way is answered. */
-  #askNow(): void {
+  askNow(): void {
     if (this.#closed) return;
     if (this.#asking) this.#askAgain = true;
     else void this.#ask();
@@ -129,7 +129,7 @@ export class SentinelClient {
   #lost(session: Session): void {
     if (this.#session !== session) return;
     this.#session = null;
-    this.#askNow();
+    this.askNow();
   }
 
   #listen(): void {
@@ -137,7 +137,7 @@ export class SentinelClient {
     const ear = this.#connect(
       () => this.#deaf(ear),
       // What exactly happened tells the answer; messages about other services cost one question.
-      () => this.#askNow(),
+      () => this.askNow(),
     );
     this.#ear = ear;
     const limit = this.#limit(ear, this.#options.timeoutMs);
@@ -147,7 +147,7 @@ export class SentinelClient {
       if (!subscribed) return this.#deaf(ear);
       this.#listening = true;
       // What happened before it listened is heard of no other way.
-      this.#askNow();
+      this.askNow();
     });
   }
 
@@ -164,7 +164,7 @@ export class SentinelClient {
     this.#ear = null;
     if (this.#listening) {
       this.#listening = false;
-      this.#askNow();
+      this.askNow();
     }
   }
 }

@@ -35,6 +35,7 @@ function deputyAfter(says: (at: number) => ProbeResult): BackendView {
         })),
         freshnessMs: FRESHNESS_MS,
         slowStartMs: 0,
+        settleMs: 0,
         multipleWriters: 'keep',
         incompleteWriter: 'hold',
       },

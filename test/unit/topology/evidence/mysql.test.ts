@@ -448,6 +448,7 @@ function tell(
         // Words are rare in a story; how old one may be is tested elsewhere.
         freshnessMs: FRESHNESS_MS * 10,
         slowStartMs: 0,
+        settleMs: 0,
       },
     ],
     clock,

@@ -45,7 +45,17 @@ function service() {
       view.result === null ? view : { ...view, result: { ...view.result, at: now } },
     );
     const election: Election<RedisMemory> = elect(
-      { servers: fresh, current, memory, policy: 'newest', opinion: null, freshnessMs: 1000, ...given, now },
+      {
+        servers: fresh,
+        current,
+        memory,
+        policy: 'newest',
+        opinion: null,
+        settleMs: 0,
+        freshnessMs: 1000,
+        ...given,
+        now,
+      },
       evidence,
     );
     ({ memory } = election);
@@ -55,9 +65,11 @@ function service() {
 }
 
 const named = (view: ServerView, process: string | null = null): Opinion => ({
-  source: '3 of 3 Sentinels',
-  primary: view.address,
+  words: `3 of 3 Sentinels name ${view.address.host}:${view.address.port}`,
+  primary: { address: view.address, name: null },
+  against: [],
   process,
+  passive: false,
   at: 0,
 });
 

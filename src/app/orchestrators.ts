@@ -1,0 +1,141 @@
+// Joins what others know of a backend to the topology: Sentinels, Patroni, pg_auto_failover's monitor, DNS. Their counsel
+// becomes its opinion and, where the servers aren't configured, its members; whom they name is probed at once, and they are
+// asked at once when the primary is lost. No weighing here (topology/sources does that). Owned by app.
+
+import { type BackendConfig, type Config } from '../config/schema.ts';
+import { formatAddress, type Address } from '../core/address.ts';
+import { type Clock } from '../core/clock.ts';
+import { type Logger } from '../core/logger.ts';
+import { SentinelClient } from '../health/probers/sentinel/client.ts';
+import { type BackendView } from '../topology/model.ts';
+import { isNamed } from '../topology/opinion.ts';
+import { type Counsel } from '../topology/sources/counsel.ts';
+import { sentinelCounsel, type SentinelWord } from '../topology/sources/sentinel.ts';
+import { assignSlots, slotNames } from '../topology/sources/slots.ts';
+import { type Topology } from '../topology/topology.ts';
+import { isLearned, maxServersOf, type Monitors } from './monitors.ts';
+
+/** Of every learned server: there is nothing to tell them apart by. */
+const WEIGHT = 100;
+
+export interface OrchestratorDeps {
+  readonly topology: Topology;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly askNow: Monitors['askNow'];
+}
+
+export interface Orchestrators {
+  start(): void;
+  stop(): void;
+}
+
+/** One that is asked, over sessions of its own. */
+interface Client {
+  start(): void;
+  stop(): void;
+  askNow(): void;
+}
+
+type Follow = (counsel: Counsel) => void;
+
+export function createOrchestrators(config: Config, deps: OrchestratorDeps): Orchestrators {
+  const groups = Object.entries(config.backends).map(([name, backend]) => ({
+    name,
+    clients: clientsOf(backend, deps, createFollower(name, backend, deps)),
+  }));
+  const clients = groups.flatMap(group => group.clients);
+  const unsubscribe = deps.topology.changes.subscribe(({ before, after }) => {
+    if (!needsCounsel(before, after)) return;
+    for (const group of groups) if (group.name === after.name) group.clients.forEach(c => c.askNow());
+  });
+  return {
+    start: () => clients.forEach(client => client.start()),
+    stop() {
+      unsubscribe();
+      clients.forEach(client => client.stop());
+    },
+  };
+}
+
+/** The primary was lost, or a server claims to be it whom the orchestrator doesn't name: it may know more by now. */
+function needsCounsel(before: BackendView, after: BackendView): boolean {
+  if (after.primary !== null) return false;
+  return before.primary !== null || after.disagreement !== null;
+}
+
+function clientsOf(config: BackendConfig, deps: OrchestratorDeps, follow: Follow): readonly Client[] {
+  return config.protocol === 'redis' ? sentinelClients(config, deps, follow) : [];
+}
+
+type RedisBackend = Extract<BackendConfig, { protocol: 'redis' }>;
+
+function sentinelClients(
+  { sentinel, check }: RedisBackend,
+  { clock }: OrchestratorDeps,
+  follow: Follow,
+): readonly Client[] {
+  if (sentinel === null) return [];
+  const hear = gather<SentinelWord>(sentinel.addresses, words => follow(sentinelCounsel(words, clock.now())));
+  return sentinel.addresses.map(address => {
+    const name = formatAddress(address);
+    return new SentinelClient({ address, sentinel, ...check, clock }, (answer, detail) =>
+      hear(address, { sentinel: name, answer, detail }),
+    );
+  });
+}
+
+/** Before all have spoken or had their time to, the first word could be that of the one that is wrong. */
+function gather<Word>(
+  addresses: readonly Address[],
+  follow: (words: readonly Word[]) => void,
+): (from: Address, word: Word) => void {
+  const words = new Map<string, Word>();
+  return (from, word) => {
+    words.set(formatAddress(from), word);
+    if (words.size === addresses.length) follow([...words.values()]);
+  };
+}
+
+/** Brings what changed to those it concerns. */
+function createFollower(
+  backend: string,
+  config: BackendConfig,
+  { topology, log, askNow }: OrchestratorDeps,
+): Follow {
+  const names = slotNames(config.protocol, maxServersOf(config));
+  let slots: ReadonlyMap<string, Address> = new Map();
+  let before: string | null = null;
+  let saidBefore: string | null = null;
+  let notesBefore: readonly string[] = [];
+
+  function learn(members: Counsel['members']): readonly string[] {
+    if (!isLearned(config) || members === null) return [];
+    const addresses = members.map(({ address }) => address);
+    const { taken, left } = assignSlots(slots, addresses, names);
+    slots = taken;
+    topology.setMembers(
+      backend,
+      [...taken].map(([name, address]) => ({ name, address, weight: WEIGHT })),
+    );
+    return left.map(address => `${formatAddress(address)} is left out: max_servers is ${names.length}`);
+  }
+
+  return ({ opinion, notes, members }) => {
+    const all = [...notes, ...learn(members)];
+    for (const note of all.filter(text => !notesBefore.includes(text))) log.warn({ backend }, note);
+    for (const note of notesBefore.filter(text => !all.includes(text))) {
+      log.info({ backend }, `no more: ${note}`);
+    }
+    notesBefore = all;
+    const said = opinion?.words ?? 'nobody is named: the orchestrator is silent';
+    const key = JSON.stringify([opinion?.words, opinion?.against, opinion?.process, opinion?.passive]);
+    if (key === before) return;
+    before = key;
+    if (said !== saidBefore) log.info({ backend }, said);
+    saidBefore = said;
+    topology.reportOpinion(backend, opinion);
+    const named = topology.view(backend).servers.find(server => isNamed(opinion, server));
+    if (named !== undefined) askNow(backend, named.name);
+  };
+}

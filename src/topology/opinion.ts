@@ -1,0 +1,58 @@
+// What an orchestrator's opinion means for a server: named, spoken against, or neither; and where the two signals differ.
+// The rule is the safer of the two: who is led to must say itself that it is writable, and not be contradicted.
+// Pure. Asked by elect.ts and the evidence modules; topology.ts shows the disagreement.
+
+import { isSameAddress, formatAddress } from '../core/address.ts';
+import { factsOf } from '../health/result.ts';
+import { type BackendView, type Nominee, type Opinion, type ServerView } from './model.ts';
+
+type Known = Pick<ServerView, 'name' | 'address'>;
+
+/** By address as written, else by name: an orchestrator may know a server by another address than clients do. */
+const isMeant = (nominee: Nominee, { name, address }: Known): boolean =>
+  isSameAddress(nominee.address, address) || nominee.name === name;
+
+/** Whether the orchestrator holds this server to be the primary. */
+export function isNamed(opinion: Opinion | null, server: Known): boolean {
+  return opinion?.primary != null && isMeant(opinion.primary, server);
+}
+
+/**
+ * Why a server that says it is writable may not be followed by the word of the orchestrator; `null`: nothing against it.
+ * Where it names nobody, the present primary stays: a lock that ran out while its store was away takes no primary with it.
+ */
+export function objectionTo(opinion: Opinion | null, server: Known, current: string | null): string | null {
+  if (opinion === null || opinion.passive) return null;
+  const contradicted = opinion.against.some(nominee => isMeant(nominee, server));
+  const passedOver = opinion.primary === null ? server.name !== current : !isNamed(opinion, server);
+  return contradicted || passedOver
+    ? `${server.name} says that it is the primary, but ${opinion.words}`
+    : null;
+}
+
+/** Where the newest words of the servers and the orchestrator's differ, as a sentence; `null`: they agree, or one is silent. */
+export function disagreementOf({
+  servers,
+  opinion,
+}: Pick<BackendView, 'servers' | 'opinion'>): string | null {
+  if (opinion === null) return null;
+  const { primary, words } = opinion;
+  const writers = servers.filter(isWriter);
+  const others = writers.filter(server => !isNamed(opinion, server)).map(({ name }) => name);
+  const named = servers.find(server => isNamed(opinion, server));
+  if (others.length > 0 && !(primary === null && opinion.passive)) {
+    return `${words}, but ${others.join(' and ')} ${others.length === 1 ? 'says' : 'say'} that it is writable`;
+  }
+  if (primary !== null && named === undefined) {
+    return `${words}, and ${formatAddress(primary.address)} is no server of this backend`;
+  }
+  if (named !== undefined && !isWriter(named) && factsOf(named.result) !== null) {
+    return `${words}, but ${named.name} says that it is not writable`;
+  }
+  return null;
+}
+
+function isWriter({ health, result }: ServerView): boolean {
+  const facts = factsOf(result);
+  return health.kind === 'up' && facts !== null && facts.role === 'primary' && facts.writable;
+}
