@@ -9,6 +9,12 @@ needed='
 postgresql-15:/usr/lib/postgresql/15/bin/initdb
 postgresql-15:/usr/lib/postgresql/15/bin/pgbench
 postgresql-client-15:psql
+postgresql-15-auto-failover:/usr/lib/postgresql/15/lib/pgautofailover.so
+pg-auto-failover-cli:pg_autoctl
+patroni:patroni
+python3-etcd:/usr/lib/python3/dist-packages/etcd
+etcd-server:etcd
+dnsmasq-base:/usr/sbin/dnsmasq
 openssl:openssl
 mariadb-server:/usr/sbin/mariadbd
 mariadb-client:mariadb

@@ -1,18 +1,18 @@
 // Joins what others know of a backend to the topology: Sentinels, Patroni, pg_auto_failover's monitor, DNS. Their counsel
 // becomes its opinion and, where the servers aren't configured, its members; whom they name is probed at once, and they are
-// asked at once when the primary is lost. No weighing here (topology/sources does that). Owned by app.
+// asked at once when the primary is lost. No weighing here (topology/sources does that), and no sessions (counsellors.ts).
+// Owned by app.
 
 import { type BackendConfig, type Config } from '../config/schema.ts';
 import { formatAddress, type Address } from '../core/address.ts';
 import { type Clock } from '../core/clock.ts';
 import { type Logger } from '../core/logger.ts';
-import { SentinelClient } from '../health/probers/sentinel/client.ts';
 import { type BackendView } from '../topology/model.ts';
 import { isNamed } from '../topology/opinion.ts';
 import { type Counsel } from '../topology/sources/counsel.ts';
-import { sentinelCounsel, type SentinelWord } from '../topology/sources/sentinel.ts';
 import { assignSlots, slotNames } from '../topology/sources/slots.ts';
 import { type Topology } from '../topology/topology.ts';
+import { createCounsellors, type Follow } from './counsellors.ts';
 import { isLearned, maxServersOf, type Monitors } from './monitors.ts';
 
 /** Of every learned server: there is nothing to tell them apart by. */
@@ -30,24 +30,21 @@ export interface Orchestrators {
   stop(): void;
 }
 
-/** One that is asked, over sessions of its own. */
-interface Client {
-  start(): void;
-  stop(): void;
-  askNow(): void;
-}
-
-type Follow = (counsel: Counsel) => void;
-
 export function createOrchestrators(config: Config, deps: OrchestratorDeps): Orchestrators {
-  const groups = Object.entries(config.backends).map(([name, backend]) => ({
-    name,
-    clients: clientsOf(backend, deps, createFollower(name, backend, deps)),
-  }));
-  const clients = groups.flatMap(group => group.clients);
-  const unsubscribe = deps.topology.changes.subscribe(({ before, after }) => {
-    if (!needsCounsel(before, after)) return;
-    for (const group of groups) if (group.name === after.name) group.clients.forEach(c => c.askNow());
+  const groups = new Map(
+    Object.entries(config.backends).map(([name, backend]) => {
+      const clients = createCounsellors(backend, deps.clock, createFollower(name, backend, deps));
+      return [name, { clients, pauseMs: backend.check.fastIntervalMs, askedAt: -Infinity }] as const;
+    }),
+  );
+  const clients = [...groups.values()].flatMap(group => group.clients);
+  const unsubscribe = deps.topology.changes.subscribe(({ before, after, at }) => {
+    const group = groups.get(after.name);
+    if (group === undefined || !needsCounsel(before, after)) return;
+    // Servers are probed every few milliseconds now; who is asked beside them need not be.
+    if (at - group.askedAt < group.pauseMs) return;
+    group.askedAt = at;
+    group.clients.forEach(client => client.askNow());
   });
   return {
     start: () => clients.forEach(client => client.start()),
@@ -64,37 +61,16 @@ function needsCounsel(before: BackendView, after: BackendView): boolean {
   return before.primary !== null || after.disagreement !== null;
 }
 
-function clientsOf(config: BackendConfig, deps: OrchestratorDeps, follow: Follow): readonly Client[] {
-  return config.protocol === 'redis' ? sentinelClients(config, deps, follow) : [];
-}
-
-type RedisBackend = Extract<BackendConfig, { protocol: 'redis' }>;
-
-function sentinelClients(
-  { sentinel, check }: RedisBackend,
-  { clock }: OrchestratorDeps,
-  follow: Follow,
-): readonly Client[] {
-  if (sentinel === null) return [];
-  const hear = gather<SentinelWord>(sentinel.addresses, words => follow(sentinelCounsel(words, clock.now())));
-  return sentinel.addresses.map(address => {
-    const name = formatAddress(address);
-    return new SentinelClient({ address, sentinel, ...check, clock }, (answer, detail) =>
-      hear(address, { sentinel: name, answer, detail }),
-    );
+/** What those who are asked say now, once all have answered or had their time to; `null` where there are none. */
+export function consult(config: BackendConfig, clock: Clock): Promise<Counsel | null> {
+  return new Promise(resolve => {
+    const clients = createCounsellors(config, clock, counsel => {
+      clients.forEach(client => client.stop());
+      resolve(counsel);
+    });
+    if (clients.length === 0) resolve(null);
+    clients.forEach(client => client.start());
   });
-}
-
-/** Before all have spoken or had their time to, the first word could be that of the one that is wrong. */
-function gather<Word>(
-  addresses: readonly Address[],
-  follow: (words: readonly Word[]) => void,
-): (from: Address, word: Word) => void {
-  const words = new Map<string, Word>();
-  return (from, word) => {
-    words.set(formatAddress(from), word);
-    if (words.size === addresses.length) follow([...words.values()]);
-  };
 }
 
 /** Brings what changed to those it concerns. */

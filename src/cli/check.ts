@@ -2,11 +2,15 @@
 // Starts nothing and changes nothing. Called by cli.ts.
 
 import { formatAddress } from '../core/address.ts';
-import { createProber } from '../health/probers/create.ts';
+import { consult } from '../app/orchestrators.ts';
+import { createProber, type ProbedServer } from '../health/probers/create.ts';
 import { type ProbeAnswer } from '../health/prober.ts';
 import { hasPassed } from '../health/result.ts';
 import { hasRoles } from '../topology/model.ts';
-import { type Config } from '../config/schema.ts';
+import { objectionTo } from '../topology/opinion.ts';
+import { type Counsel } from '../topology/sources/counsel.ts';
+import { slotNames } from '../topology/sources/slots.ts';
+import { type BackendConfig, type Config } from '../config/schema.ts';
 import { systemClock } from '../core/clock.ts';
 import { readConfig } from './config-file.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
@@ -28,37 +32,84 @@ const count = (things: object, noun: string): string => {
   return `${length} ${noun}${length === 1 ? '' : 's'}`;
 };
 
+interface Row {
+  readonly backend: string;
+  readonly server: string;
+  readonly target: ProbedServer;
+  readonly answer: ProbeAnswer;
+}
+
 async function checkLive(config: Config): Promise<ExitCode> {
-  const rows = await Promise.all(
-    Object.entries(config.backends).flatMap(([backend, options]) =>
-      Object.entries(options.servers).map(async ([server, target]) => {
-        const { address } = target;
+  const looks = await Promise.all(
+    Object.entries(config.backends).map(async ([backend, options]) => {
+      const counsel = await consult(options, systemClock);
+      const rows = membersOf(options, counsel).map(async ([server, target]): Promise<Row> => {
         const prober = createProber(options, target, systemClock)(() => undefined);
         const answer = await prober.probe();
         prober.close();
-        return { backend, server, address: formatAddress(address), answer };
-      }),
-    ),
+        return { backend, server, target, answer };
+      });
+      return { backend, options, counsel, rows: await Promise.all(rows) };
+    }),
   );
+  const rows = looks.flatMap(look => look.rows);
   out(
     table([
       ['BACKEND', 'SERVER', 'ADDRESS', 'RESULT', 'ROLE', 'WRITABLE', 'DETAIL'],
-      ...rows.map(({ backend, server, address, answer }) => [backend, server, address, ...cells(answer)]),
+      ...rows.map(({ backend, server, target, answer }) => [
+        backend,
+        server,
+        formatAddress(target.address),
+        ...cells(answer),
+      ]),
     ]),
   );
-  const complaints = Object.entries(config.backends).flatMap(([backend, options]) =>
-    hasRoles(options.protocol)
+  const complaints = looks.flatMap(({ backend, options, counsel, rows: members }) => [
+    ...counselComplaints(backend, counsel, members),
+    ...(hasRoles(options.protocol)
       ? backendComplaints(
           backend,
           // Of a pair of masters both take writes, and Pointsman uses one.
           'multipleWriters' in options && options.multipleWriters === 'ordered',
-          rows.filter(row => row.backend === backend).map(row => row.answer),
+          members.map(row => row.answer),
         )
-      : [],
-  );
+      : []),
+  ]);
   for (const complaint of complaints) out(complaint);
   const unanswered = rows.filter(({ answer }) => !hasPassed(answer));
   return unanswered.length + complaints.length > 0 ? exitCodes.no : exitCodes.done;
+}
+
+/** The configured servers, else those that others tell. */
+function membersOf(
+  { protocol, servers }: BackendConfig,
+  counsel: Counsel | null,
+): readonly (readonly [string, ProbedServer])[] {
+  const configured = Object.entries(servers);
+  const told = counsel?.members ?? [];
+  const names = slotNames(protocol, told.length);
+  return configured.length > 0
+    ? configured
+    : told.map(({ address }, index) => [names[index] ?? '', { address }]);
+}
+
+/** What is odd about the second signal: it is silent, warns of something, or names another than the one that takes writes. */
+function counselComplaints(
+  backend: string,
+  counsel: Counsel | null,
+  rows: readonly Row[],
+): readonly string[] {
+  if (counsel === null) return [];
+  const { opinion, notes } = counsel;
+  const writers = rows.filter(({ answer }) => {
+    const facts = hasPassed(answer) ? answer.facts : null;
+    return facts !== null && facts.role === 'primary' && facts.writable;
+  });
+  const objections = writers.flatMap(({ server, target }) => {
+    const objection = objectionTo(opinion, { name: server, address: target.address }, null);
+    return objection === null ? [] : [objection];
+  });
+  return [...notes, ...objections].map(sentence => `${backend}: ${sentence}`);
 }
 
 function cells(answer: ProbeAnswer): readonly string[] {

@@ -204,3 +204,23 @@ export interface PatroniMember {
   readonly state: string;
   readonly timeline: number | null;
 }
+
+/** What the monitor of pg_auto_failover says of the nodes of one group; there is at least one. */
+export interface PgafAnswer {
+  readonly nodes: readonly PgafNode[];
+}
+
+export interface PgafNode {
+  readonly name: string;
+  /** As the monitor and the other nodes reach it. */
+  readonly address: Address;
+  /** The state that the node said last that it is in: a word of the state machine of pg_auto_failover. */
+  readonly reported: string;
+  /** The state that the monitor wants it to be in, and the node goes to when it hears of it. */
+  readonly goal: string;
+  /** What the monitor's own health checks say; `unknown` before the first one, and on monitors that don't tell. */
+  readonly health: 'good' | 'bad' | 'unknown';
+  readonly timeline: number | null;
+  /** As the server writes it, when it reported last. */
+  readonly position: string | null;
+}

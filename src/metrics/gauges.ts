@@ -96,6 +96,10 @@ export function createGauges(metrics: Metrics, state: LiveState, clock: Clock): 
           countVacancy(view, clock.now());
           metrics.backendSplitBrain.set({ backend: view.name }, view.splitBrain ? 1 : 0);
         }
+        if (view.orchestrator !== null) {
+          metrics.backendOrchestratorUp.set({ backend: view.name }, view.opinion === null ? 0 : 1);
+          metrics.backendDisagreement.set({ backend: view.name }, view.disagreement === null ? 0 : 1);
+        }
         for (const server of view.servers) refreshServer(view, server);
       }
       for (const frontend of state.frontends()) refreshFrontend(frontend);

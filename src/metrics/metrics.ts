@@ -129,6 +129,16 @@ export function createMetrics(build: { version: string; node: string }) {
       'Time without a primary, since the start.',
       ['backend'],
     ),
+    backendOrchestratorUp: gauge(
+      'backend_orchestrator_up',
+      '1 while the orchestrator (Sentinels, Patroni, pg_auto_failover) answers.',
+      ['backend'],
+    ),
+    backendDisagreement: gauge(
+      'backend_orchestrator_disagreement',
+      '1 while the orchestrator and the servers themselves say different things.',
+      ['backend'],
+    ),
     backendSplitBrain: gauge('backend_split_brain', '1 while several servers claim to be writable.', [
       'backend',
     ]),

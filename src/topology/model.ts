@@ -73,6 +73,8 @@ export interface BackendView {
   /** Several servers claim to be writable. */
   readonly splitBrain: boolean;
   readonly faults: readonly Fault[];
+  /** Who is asked beside the servers, as `Patroni`; `null`: nobody. */
+  readonly orchestrator: string | null;
   /** `null`: there is no orchestrator, or it is silent. */
   readonly opinion: Opinion | null;
   /** Where the orchestrator and the servers themselves say different things, as a sentence. */

@@ -196,6 +196,7 @@ function initialView(spec: BackendSpec, elector: Elector): BackendView {
     epoch: 0,
     splitBrain: false,
     faults: Object.freeze([]),
+    orchestrator: spec.orchestrator ?? null,
     opinion: null,
     disagreement: null,
     reasons: Object.freeze([elector.firstWord]),

@@ -35,6 +35,8 @@ export class Path {
   readonly #random: Random;
   readonly #delayMs: number;
   readonly #stalled: Record<Direction, { lanes: Lanes; message: Message }[]> = { to: [], from: [] };
+  /** Until then what waited through a cut is still on its way, and nothing may overtake it. */
+  readonly #caughtUpAt: Lanes = { to: 0, from: 0 };
 
   constructor(time: SimTime, random: Random, delayMs: number) {
     this.#time = time;
@@ -43,12 +45,12 @@ export class Path {
   }
 
   send(direction: Direction, lanes: Lanes, message: Message): void {
-    const { now } = this.#time;
-    const lostMs = this.loss > 0 && this.#random() < this.loss ? RESEND_MS : 0;
-    const delayMs = this.#delayMs * (0.5 + this.#random()) + this.extraDelayMs + lostMs;
-    const due = Math.max(now + delayMs, lanes[direction]);
-    lanes[direction] = due;
-    this.#time.schedule(due - now, () => this.#arrived(direction, lanes, message));
+    const due = this.#dueAt(direction, lanes);
+    this.#time.schedule(due - this.#time.now, () => {
+      const behindMs = this.#caughtUpAt[direction] - this.#time.now;
+      if (behindMs <= 0) this.#arrived(direction, lanes, message);
+      else this.#time.schedule(behindMs, () => this.#arrived(direction, lanes, message));
+    });
   }
 
   cut(direction: Direction): void {
@@ -59,8 +61,19 @@ export class Path {
     this.cuts[direction] -= 1;
     if (this.cuts[direction] > 0) return;
     for (const { lanes, message } of this.#stalled[direction].splice(0)) {
-      if (!message.isDropped) this.send(direction, lanes, message);
+      if (message.isDropped) continue;
+      const due = this.#dueAt(direction, lanes);
+      this.#caughtUpAt[direction] = Math.max(this.#caughtUpAt[direction], due);
+      this.#time.schedule(due - this.#time.now, () => this.#arrived(direction, lanes, message));
     }
+  }
+
+  #dueAt(direction: Direction, lanes: Lanes): number {
+    const lostMs = this.loss > 0 && this.#random() < this.loss ? RESEND_MS : 0;
+    const delayMs = this.#delayMs * (0.5 + this.#random()) + this.extraDelayMs + lostMs;
+    const due = Math.max(this.#time.now + delayMs, lanes[direction]);
+    lanes[direction] = due;
+    return due;
   }
 
   #arrived(direction: Direction, lanes: Lanes, message: Message): void {

@@ -312,6 +312,8 @@ function writeConfig(
             max_connections: 100,
             wal_keep_size: '128MB',
             wal_receiver_status_interval: '1s',
+            // A standby that finds no slot yet would wait 5 s.
+            wal_retrieve_retry_interval: '200ms',
             // What is killed here is a process and not the machine: the page cache outlives it.
             fsync: 'off',
             ...options.settings,

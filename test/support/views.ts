@@ -90,6 +90,7 @@ export function backend(servers: readonly ServerView[], given: Partial<BackendVi
     epoch: 0,
     splitBrain: false,
     faults: [],
+    orchestrator: null,
     opinion: null,
     disagreement: null,
     reasons: [],

@@ -31,6 +31,8 @@ export type ServerMessage =
   | { readonly kind: 'parameter'; readonly name: string; readonly value: string }
   | { readonly kind: 'error' | 'notice'; readonly error: ServerError }
   | { readonly kind: 'row'; readonly values: readonly (string | null)[] }
+  /** Somebody has told something on a channel that this session listens to; what, is in the answer to the next question. */
+  | { readonly kind: 'notification' }
   /** `inTransaction`: one was begun and not ended, whether it failed or not. */
   | { readonly kind: 'ready'; readonly inTransaction: boolean }
   /** Allowed, and of no interest to a probe: BackendKeyData, RowDescription, CommandComplete, EmptyQueryResponse. */
@@ -105,6 +107,9 @@ const errorFields: BodyCheck = body => {
   return offset === body.length - 1 ? null : 'bytes after the last field';
 };
 
+/** A process id, a channel, a payload. */
+const notification: BodyCheck = body => (body.length < 4 ? 'no process id' : cStrings(2)(body.subarray(4)));
+
 const rowDescription: BodyCheck = body => {
   if (body.length < 2) return 'no field count';
   const count = body.readInt16BE(0);
@@ -162,6 +167,7 @@ const mechanismList: BodyCheck = rest => {
 /** Every message type that an answer to a probe may have, and what its body must look like. */
 const bodyChecks = {
   R: authentication,
+  A: notification,
   S: cStrings(2),
   K: exactly(8),
   E: errorFields,
@@ -206,6 +212,8 @@ function toServerMessage(message: BackendMessage): ServerMessage {
   switch (message.name) {
     case 'readyForQuery':
       return { kind: 'ready', inTransaction: (message as unknown as ReadyStatus).status !== 'I' };
+    case 'notification':
+      return { kind: 'notification' };
     case 'authenticationOk':
       return { kind: 'auth', request: { method: 'ok' } };
     case 'authenticationCleartextPassword':

@@ -1,6 +1,7 @@
-// Reads the body of Patroni's `GET /cluster`. Strict about who leads and who there is, generous about all the rest, which
-// differs by version: since 3.1 replicas are `streaming` where they were `running`, and 4 has more kinds of them.
-// No I/O; used by the client beside it. Format: patroni.readthedocs.io, "Patroni REST API", "Cluster status endpoints".
+// Reads what Patroni's REST API answers. Strict about who leads and who there is, generous about all the rest, which differs
+// by version: since 3.1 replicas are `streaming` where they were `running`, and 4 has more kinds of them.
+// No I/O; used by the client beside it. Format: patroni.readthedocs.io, "Patroni REST API", "Monitoring endpoint" and
+// "Cluster status endpoints".
 
 import { z } from 'zod';
 import { truncate } from '../../../core/limits.ts';
@@ -10,6 +11,8 @@ import { failure, type Failure } from '../failures.ts';
 /** Names and states are shown: a stranger's may be as long as it likes. */
 const SHOWN_MAX_CHARS = 100;
 const MEMBERS_MAX = 64;
+/** What libpq takes where no port is given; Patroni leaves it out then. */
+const USUAL_PORT = 5432;
 
 const shown = z.string().transform(text => truncate(text, SHOWN_MAX_CHARS));
 
@@ -20,21 +23,19 @@ const clusterSchema = z.object({
         name: shown,
         role: z.string(),
         state: shown.catch(''),
-        host: z.string().min(1).optional(),
-        port: z.int().min(1).max(65_535).optional(),
-        timeline: z.int().optional().catch(undefined),
+        host: z.string().min(1).max(255).optional(),
+        port: z.int().min(1).max(65_535).default(USUAL_PORT),
+        timeline: z.int().nullable().catch(null),
       }),
     )
     .max(MEMBERS_MAX),
-  pause: z.boolean().optional(),
+  pause: z.boolean().default(false),
 });
 
-type RawMember = z.output<typeof clusterSchema>['members'][number];
+const nodeSchema = z.object({ dcs_last_seen: z.number() });
 
-/** What libpq takes where no port is given, and Patroni then leaves it out. */
-const USUAL_PORT = 5432;
-
-export function readPatroniAnswer(body: Buffer): PatroniAnswer | Failure {
+/** The body of `GET /cluster`. */
+export function readCluster(body: Buffer): PatroniAnswer | Failure {
   const { success, data } = clusterSchema.safeParse(parseJson(body));
   if (!success) return failure('L7RSP', 'an answer that is none of Patroni');
   const leaders = data.members.filter(({ role }) => role === 'leader' || role === 'standby_leader');
@@ -43,15 +44,37 @@ export function readPatroniAnswer(body: Buffer): PatroniAnswer | Failure {
   return {
     leader: leader?.name ?? null,
     standbyCluster: leader?.role === 'standby_leader',
-    paused: data.pause === true,
-    members: data.members.map(readMember),
+    paused: data.pause,
+    members: data.members.map(({ name, host, port, state, timeline }) => ({
+      name,
+      address: host === undefined ? null : { host, port },
+      state,
+      timeline,
+    })),
   };
 }
 
-function readMember({ name, host, port, state, timeline }: RawMember): PatroniMember {
-  const address = host === undefined ? null : { host, port: port ?? USUAL_PORT };
-  return { name, address, state, timeline: timeline ?? null };
+/** The body of `GET /patroni`: when this node last reached the store, in its own seconds; `null` where it doesn't say. */
+export function readStoreSeen(body: Buffer): number | null {
+  const { success, data } = nodeSchema.safeParse(parseJson(body));
+  return success ? data.dcs_last_seen : null;
 }
+
+/**
+ * With those that were listed before, where it can't be told whether they belong to it no more: a member is listed while its
+ * Patroni runs, and in a pause, or before somebody else leads, a primary without one may still be at work.
+ */
+export function withAbsent(before: PatroniAnswer | null, now: PatroniAnswer): PatroniAnswer {
+  if (before === null || (now.leader !== null && !now.paused)) return now;
+  const listed = new Set(now.members.map(({ name }) => name));
+  const absent: PatroniMember[] = before.members
+    .filter(({ name }) => !listed.has(name))
+    .map(member => ({ ...member, state: ABSENT }));
+  return absent.length === 0 ? now : { ...now, members: [...now.members, ...absent] };
+}
+
+/** Ours, in place of what a member would say of itself. */
+export const ABSENT = 'absent';
 
 function parseJson(body: Buffer): unknown {
   try {

@@ -1,21 +1,22 @@
 // One Patroni, asked over its REST API who leads its cluster and who belongs to it. Patroni reads that from its store (etcd …)
 // at each question, so an answer is as new as the question; without its store it has none, and the question fails.
 // Not a prober (the SQL of each server is asked beside it) and no opinion: topology/sources/patroni.ts weighs the answers.
-// Made by app/orchestrators.ts, one for each address. Endpoint: patroni.readthedocs.io, "Patroni REST API", `GET /cluster`.
+// Made by app/orchestrators.ts, one for each address. Endpoints: patroni.readthedocs.io, "Patroni REST API".
 
 import { type Address } from '../../../core/address.ts';
 import { type WholeTlsConfig } from '../../../config/schema.ts';
 import { type Clock, type Timer } from '../../../core/clock.ts';
 import { encodeProbeRequest } from '../../../protocol/http/request.ts';
+import { type HttpResponse } from '../../../protocol/http/response.ts';
 import { type PatroniAnswer } from '../../result.ts';
 import { failure, type Failure } from '../failures.ts';
 import { HttpLink } from '../http/link.ts';
-import { readPatroniAnswer } from './answer.ts';
+import { readCluster, readStoreSeen, withAbsent } from './answer.ts';
 
 export interface PatroniClientOptions {
   readonly address: Address;
   readonly tls: WholeTlsConfig;
-  /** Between two questions while all is well; and while it has no answer, as each such question is a traceback in its log. */
+  /** Between two questions while all is well, and while it has no answer. */
   readonly intervalMs: number;
   /** While it answers and nobody leads, or the leader isn't running. */
   readonly fastIntervalMs: number;
@@ -27,17 +28,27 @@ export interface PatroniClientOptions {
 /** Told after each question: the answer, or why there is none. */
 export type PatroniHeard = (answer: PatroniAnswer | null, detail: string) => void;
 
-const PATH = '/cluster';
+/** Who leads and who there is, fresh from the store; without it a traceback in Patroni's log and no answer. */
+const CLUSTER = '/cluster';
+/** About the node itself; never waits for the store. */
+const NODE = '/patroni';
+
+/** A Patroni that is there and has no answer: why, and when it had last reached its store before it was asked. */
+interface Cut {
+  readonly failure: Failure;
+  readonly storeSeen: number | null;
+}
 
 export class PatroniClient {
   readonly #options: PatroniClientOptions;
   readonly #heard: PatroniHeard;
   readonly #link: HttpLink;
-  readonly #question: Uint8Array;
   #timer: Timer | null = null;
   #asking = false;
   /** Something happened while a question was under way, which may have been answered before it. */
   #askAgain = false;
+  #last: PatroniAnswer | null = null;
+  #cut: Cut | null = null;
   #closed = false;
 
   constructor(options: PatroniClientOptions, heard: PatroniHeard) {
@@ -45,7 +56,6 @@ export class PatroniClient {
     this.#heard = heard;
     // Patroni ends each connection after its answer (HTTP/1.0), so the end of one means nothing.
     this.#link = new HttpLink(options, null);
-    this.#question = encodeProbeRequest({ address: options.address, path: PATH, host: null, headers: {} });
   }
 
   start(): void {
@@ -72,31 +82,47 @@ export class PatroniClient {
     this.#timer?.cancel();
     const answer = await this.#answer();
     if (this.#closed) return;
-    this.#asking = false;
     const failed = 'code' in answer;
+    const { intervalMs, fastIntervalMs, clock } = this.#options;
+    const delayMs = !failed && isMoving(answer) ? fastIntervalMs : intervalMs;
+    this.#asking = false;
+    this.#timer = clock.schedule(this.#askAgain ? 0 : delayMs, () => void this.#ask());
+    // Told last: whoever hears it may ask at once, or stop it.
     if (failed) this.#heard(null, answer.detail);
     else this.#heard(answer, '');
-    if (this.#isStopped() || this.#asking) return;
-    if (this.#askAgain) return void this.#ask();
-    const { intervalMs, fastIntervalMs, clock } = this.#options;
-    const moving = !failed && isMoving(answer);
-    this.#timer = clock.schedule(moving ? fastIntervalMs : intervalMs, () => void this.#ask());
   }
 
   async #answer(): Promise<PatroniAnswer | Failure> {
-    const asked = await this.#link.ask(this.#question);
-    if (asked.kind === 'failed') return asked.failure;
-    const { status, body } = asked.response;
-    return status === 200 ? readPatroniAnswer(body) : failure('L7STS', `GET ${PATH} answers ${status}`);
+    let storeSeen: number | null = null;
+    if (this.#cut !== null) {
+      const node = await this.#get(NODE);
+      if ('code' in node) return node;
+      storeSeen = readStoreSeen(node.body);
+      if (storeSeen !== null && storeSeen === this.#cut.storeSeen) return this.#cut.failure;
+    }
+    const asked = await this.#get(CLUSTER);
+    const answer = 'code' in asked ? asked : readCluster(asked.body);
+    if ('code' in answer) {
+      this.#cut = isUnreachable(answer) ? null : { failure: answer, storeSeen };
+      return answer;
+    }
+    this.#cut = null;
+    this.#last = withAbsent(this.#last, answer);
+    return this.#last;
   }
 
-  /** Whoever was told may have stopped it. */
-  #isStopped(): boolean {
-    return this.#closed;
+  async #get(path: string): Promise<HttpResponse | Failure> {
+    const { address } = this.#options;
+    const asked = await this.#link.ask(encodeProbeRequest({ address, path, host: null, headers: {} }));
+    if (asked.kind === 'failed') return asked.failure;
+    const { status } = asked.response;
+    return status === 200 ? asked.response : failure('L7STS', `GET ${path} answers ${status}`);
   }
 }
 
 function isMoving({ leader, members }: PatroniAnswer): boolean {
-  const member = members.find(({ name }) => name === leader);
-  return member === undefined || member.state !== 'running';
+  return members.find(({ name }) => name === leader)?.state !== 'running';
 }
+
+/** No question has come through to it. */
+const isUnreachable = ({ code }: Failure): boolean => !code.startsWith('L7') && code !== 'L4LOST';

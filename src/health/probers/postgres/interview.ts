@@ -1,6 +1,7 @@
 // All that a probe asks of one session: the built-in question, and after it the operator's own SQL where there is some.
 // Not the sockets (session.ts) and not what two sessions together mean (verdict.ts). Used by the prober beside it.
 
+import { type CheckConfig } from '../../../config/schema.ts';
 import { type ServerFacts } from '../../result.ts';
 import { failure, type Failure, timeoutFailure } from '../failures.ts';
 import { saysYes } from '../own-sql.ts';
@@ -9,14 +10,16 @@ import { Session, type Row, type SessionOptions } from './session.ts';
 import { type Interview as SessionInterview } from '../session-prober.ts';
 import { type Part } from '../verdict.ts';
 
+export type InterviewOptions = SessionOptions & { readonly check: CheckConfig<'postgres'> };
+
 /** One session, and how far its questions have come. */
 export class Interview implements SessionInterview {
   readonly #session: Session;
-  readonly #check: SessionOptions['check'];
+  readonly #check: CheckConfig<'postgres'>;
   /** The server has answered the built-in question and is asked the operator's. */
   #onOwnSql = false;
 
-  constructor(options: SessionOptions, onIdleLoss: (detail: string) => void) {
+  constructor(options: InterviewOptions, onIdleLoss: (detail: string) => void) {
     this.#check = options.check;
     this.#session = new Session(options, onIdleLoss);
   }

@@ -81,6 +81,7 @@ export class Login {
       case 'row':
         return malformed('a row before any question');
       case 'notice':
+      case 'notification':
       case 'other':
         return waiting;
     }

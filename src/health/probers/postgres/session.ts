@@ -5,13 +5,13 @@ import { randomBytes } from 'node:crypto';
 import { type Socket } from 'node:net';
 import { serialize } from 'pg-protocol';
 import { type Address } from '../../../core/address.ts';
-import { type CheckConfig } from '../../../config/schema.ts';
+import { type TlsConfig } from '../../../config/schema.ts';
 import { type Clock } from '../../../core/clock.ts';
 import { Framer } from '../../../protocol/framer.ts';
 import { decodeServerMessage, type ServerMessage } from '../../../protocol/postgres/frames.ts';
 import { failure, type Failure, socketFailure } from '../failures.ts';
 import { serverFailure, type Phase } from './failures.ts';
-import { Login, type LoginStep } from './login.ts';
+import { Login, type LoginCheck, type LoginStep } from './login.ts';
 import { openTransport } from './transport.ts';
 
 /** How long an ended session may take to close; a frozen server never answers. */
@@ -19,8 +19,10 @@ const GOODBYE_MAX_MS = 1000;
 
 export interface SessionOptions {
   readonly address: Address;
-  readonly check: CheckConfig<'postgres'>;
+  readonly check: LoginCheck & { readonly tls: TlsConfig };
   readonly clock: Clock;
+  /** Told of each notification, on a session that was made to LISTEN. */
+  readonly onNotification?: () => void;
 }
 
 export type Row = readonly (string | null)[];
@@ -36,6 +38,7 @@ export class Session {
   readonly #clock: Clock;
   readonly #login: Login;
   readonly #onIdleLoss: (detail: string) => void;
+  readonly #onNotification: (() => void) | undefined;
   readonly #framer = new Framer(decodeServerMessage);
   #phase: Phase = 'connecting';
   #socket: Socket;
@@ -52,6 +55,7 @@ export class Session {
   constructor(options: SessionOptions, onIdleLoss: (detail: string) => void) {
     this.#clock = options.clock;
     this.#onIdleLoss = onIdleLoss;
+    this.#onNotification = options.onNotification;
     this.#login = new Login(options.check, randomBytes(18).toString('base64'));
     this.#opened = this.#expect();
     this.#socket = openTransport(options.address, options.check.tls, {
@@ -167,6 +171,7 @@ export class Session {
   #handle(message: ServerMessage): void {
     if (this.#phase === 'login') return this.#handleLogin(message);
     if (message.kind === 'notice' || message.kind === 'parameter') return;
+    if (message.kind === 'notification') return this.#onNotification?.();
     if (message.kind === 'error') {
       this.#error = serverFailure(message.error);
       return;
