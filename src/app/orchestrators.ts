@@ -5,14 +5,14 @@
 
 import { type BackendConfig, type Config } from '../config/schema.ts';
 import { formatAddress, type Address } from '../core/address.ts';
-import { type Clock } from '../core/clock.ts';
+import { type Clock, type MonotonicMs } from '../core/clock.ts';
 import { type Logger } from '../core/logger.ts';
 import { type BackendView } from '../topology/model.ts';
 import { isNamed } from '../topology/opinion.ts';
 import { type Counsel } from '../topology/sources/counsel.ts';
 import { assignSlots, slotNames } from '../topology/sources/slots.ts';
 import { type Topology } from '../topology/topology.ts';
-import { createCounsellors, type Follow } from './counsellors.ts';
+import { createCounsellors, type Counsellor, type Follow } from './counsellors.ts';
 import { isLearned, maxServersOf, type Monitors } from './monitors.ts';
 
 /** Of every learned server: there is nothing to tell them apart by. */
@@ -30,11 +30,19 @@ export interface Orchestrators {
   stop(): void;
 }
 
+interface Group {
+  readonly clients: readonly Counsellor[];
+  readonly pauseMs: number;
+  /** When they were last asked out of turn. */
+  askedAt: MonotonicMs;
+}
+
 export function createOrchestrators(config: Config, deps: OrchestratorDeps): Orchestrators {
   const groups = new Map(
     Object.entries(config.backends).map(([name, backend]) => {
       const clients = createCounsellors(backend, deps.clock, createFollower(name, backend, deps));
-      return [name, { clients, pauseMs: backend.check.fastIntervalMs, askedAt: -Infinity }] as const;
+      const group: Group = { clients, pauseMs: backend.check.fastIntervalMs, askedAt: -Infinity };
+      return [name, group] as const;
     }),
   );
   const clients = [...groups.values()].flatMap(group => group.clients);
