@@ -27,6 +27,7 @@ export const closeReasons = {
   promotion: 'the replica became the primary',
   'server-down': 'the server was marked down',
   'server-left': 'the server is no longer a member of the backend',
+  maintenance: 'an operator put the server in maintenance',
   idle: 'no byte in either direction for idle_timeout',
   shutdown: 'Pointsman is shutting down',
   'worker-lost': 'the worker thread that carried it died',

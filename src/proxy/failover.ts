@@ -3,6 +3,7 @@
 // Called by proxy.ts for every published change, synchronously.
 
 import { isSameAddress } from '../core/address.ts';
+import { closingsAt } from '../topology/closings.ts';
 import { type BackendChange } from '../topology/model.ts';
 import { type CloseReason } from './events.ts';
 import { type SessionRegistry } from './registry.ts';
@@ -18,9 +19,8 @@ export type ReportClosed = (backend: string, server: string, reason: CloseReason
 
 /**
  * First every session that must not go on is closed, of all frontends; then dials are checked; only then is anybody
- * released. `frontends` are those of this backend. A server that is no longer a member loses its sessions. So does one
- * that was the primary until now, whatever route they came by: an old primary that goes on writing must not be written to
- * through an `any` port either.
+ * released. `frontends` are those of this backend. A server that is no longer a member loses its sessions; which others end
+ * stands in topology/closings.ts.
  */
 export function applyChange(
   { before, after: view }: Pick<BackendChange, 'before' | 'after'>,
@@ -37,14 +37,9 @@ export function applyChange(
     if (after !== undefined && isSameAddress(after.address, address)) continue;
     close(name, 'server-left', registry.closeAll(view.name, name, 'server-left'));
   }
-  for (const { name, health } of view.servers) {
-    if (health.kind === 'down') close(name, 'server-down', registry.closeAll(view.name, name, 'server-down'));
-    if (name === view.primary) {
-      close(name, 'promotion', registry.closeAll(view.name, name, 'promotion', ['replica']));
-    } else if (name === before.primary) {
-      close(name, 'demotion', registry.closeAll(view.name, name, 'demotion'));
-    } else {
-      close(name, 'demotion', registry.closeAll(view.name, name, 'demotion', ['primary']));
+  for (const server of view.servers) {
+    for (const { reason, routes } of closingsAt(server, before, view)) {
+      close(server.name, reason, registry.closeAll(view.name, server.name, reason, routes ?? undefined));
     }
   }
   for (const frontend of frontends) frontend.snapshotChanged();

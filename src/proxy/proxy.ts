@@ -37,8 +37,8 @@ export interface Proxy {
   /** Opens every port or none; rejects with BIND_FAILED. */
   listen(): Promise<void>;
   frontends(): readonly FrontendGauge[];
-  /** Client sessions that are joined to a server now. */
-  sessionsOf(backend: string, server: string): number;
+  /** Client sessions that are joined to a server now; with `frontend`, those of that one only. */
+  sessionsOf(backend: string, server: string, frontend?: string): number;
   /** Stops accepting, refuses those who wait, lets sessions end until `deadlineMs` from now, then closes the rest. */
   drain(deadlineMs: number): Promise<void>;
   /** Ends everything now; resolves when the last socket is gone. */
@@ -89,7 +89,10 @@ export function createProxy(deps: ProxyDeps): Proxy {
       }
     },
     frontends: () => all.map(frontend => frontend.gauge()),
-    sessionsOf: (backend, server) => registry.count(backend, server),
+    sessionsOf: (backend, server, frontend) =>
+      frontend === undefined
+        ? registry.count(backend, server)
+        : tallies.server(frontend, backend, server).sessions,
     async drain(deadlineMs) {
       for (const frontend of all) frontend.stopAccepting();
       const emptied = Promise.all(all.map(frontend => frontend.emptied()));

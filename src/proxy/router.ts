@@ -1,16 +1,9 @@
 // From a route and a view to the servers to try, or the word to wait. Pure: the picker's state comes in as numbers.
 // Not the session (session.ts), which asks here before it dials and again before it joins client and server.
 
-import { type Balance, type Route } from '../config/schema.ts';
+import { type Balance } from '../config/schema.ts';
 import { type MonotonicMs } from '../core/clock.ts';
-import {
-  acceptsWrites,
-  isReadable,
-  isServing,
-  isWritable,
-  readable,
-  serving,
-} from '../topology/eligibility.ts';
+import { acceptsWrites, isEligible, readable, serving, type Eligibility } from '../topology/eligibility.ts';
 import { isSameAddress } from '../core/address.ts';
 import { type BackendView, type ServerView } from '../topology/model.ts';
 import { pickers, type PickContext } from './balance/pickers.ts';
@@ -19,14 +12,9 @@ export type RouteDecision =
   /** Never empty, first choice first, each server once. */
   { readonly kind: 'candidates'; readonly servers: readonly ServerView[] } | { readonly kind: 'hold' };
 
-export interface RoutePolicy {
-  readonly route: Route;
+export interface RoutePolicy extends Eligibility {
   readonly balance: Balance;
-  /** Replicas further behind are left out; null: any lag will do. */
-  readonly maxLagMs: number | null;
 }
-
-export type Eligibility = Pick<RoutePolicy, 'route' | 'maxLagMs'>;
 
 const hold: RouteDecision = { kind: 'hold' };
 
@@ -89,24 +77,6 @@ export function mayServe(
 /** Whether a client that came now would be given any server. */
 export function hasServer(policy: Eligibility, view: BackendView, now: MonotonicMs): boolean {
   return view.servers.some(server => isEligible(server, policy, view, now));
-}
-
-function isEligible(
-  server: ServerView,
-  { route, maxLagMs }: Eligibility,
-  view: BackendView,
-  now: MonotonicMs,
-): boolean {
-  switch (route) {
-    case 'primary':
-      return isWritable(server, view, now);
-    case 'replica':
-      return isReadable(server, view, now, maxLagMs);
-    case 'replica-or-primary':
-      return isReadable(server, view, now, maxLagMs) || isWritable(server, view, now);
-    case 'any':
-      return isServing(server, view, now);
-  }
 }
 
 function preferredServers(

@@ -44,6 +44,8 @@ export const newSession: SessionState = { kind: 'new' };
 
 const stopReading: SessionAction = { kind: 'stop-reading' };
 
+/** Its server is out of reach, or not to be used: what it didn't answer may be asked of another. */
+const serverTaken: ReadonlySet<CloseReason> = new Set(['server-down', 'server-left', 'maintenance']);
 const unheard: Waiting = {
   bytes: new Uint8Array(0),
   opening: null,
@@ -257,7 +259,7 @@ function inRelaying(state: In<'relaying'>, event: SessionEvent): Step {
       if (state.ended === 'server') return endSession('cut', 'server');
       return repeat(state, event, 'server-reset') ?? endSession('reset', 'server-reset');
     case 'evicted':
-      if (event.reason === 'server-down' || event.reason === 'server-left') {
+      if (serverTaken.has(event.reason)) {
         const again = repeat(state, event, event.reason);
         if (again !== null) return again;
       }

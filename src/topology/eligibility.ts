@@ -3,6 +3,7 @@
 // once to choose a server and once more after the connection to it was made: several times per client, so a question
 // about one server is answered without looking at the others.
 
+import { type Route } from '../config/schema.ts';
 import { type MonotonicMs } from '../core/clock.ts';
 import { factsOf } from '../health/result.ts';
 import { hasRoles, isFresh, type BackendView, type ServerView } from './model.ts';
@@ -43,6 +44,32 @@ export function isReadable(
   return maxLagMs === null || (replicating === true && lagSeconds !== null && lagSeconds * 1000 <= maxLagMs);
 }
 
+/** What a frontend wants of a server. */
+export interface Eligibility {
+  readonly route: Route;
+  /** Replicas further behind are left out; null: any lag will do. */
+  readonly maxLagMs: number | null;
+}
+
+/** Whether a client of this route may be given this server. */
+export function isEligible(
+  server: ServerView,
+  { route, maxLagMs }: Eligibility,
+  view: BackendView,
+  now: MonotonicMs,
+): boolean {
+  switch (route) {
+    case 'primary':
+      return isWritable(server, view, now);
+    case 'replica':
+      return isReadable(server, view, now, maxLagMs);
+    case 'replica-or-primary':
+      return isReadable(server, view, now, maxLagMs) || isWritable(server, view, now);
+    case 'any':
+      return isServing(server, view, now);
+  }
+}
+
 /** The one server that `isWritable`, if there is. */
 export function acceptsWrites(view: BackendView, now: MonotonicMs): ServerView | null {
   return view.servers.find(server => isWritable(server, view, now)) ?? null;
@@ -62,6 +89,7 @@ export function readable(
   return only(view.servers, server => isReadable(server, view, now, maxLagMs));
 }
 
+/** Never one that an operator took out: neither in drain nor in maintenance are there new sessions. */
 function isAnswering({ health, result, admin }: ServerView, view: BackendView, now: MonotonicMs): boolean {
   return admin === 'ready' && health.kind === 'up' && isFresh(result, now, view.freshnessMs);
 }

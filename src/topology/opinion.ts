@@ -14,7 +14,8 @@ const isMeant = (nominee: Nominee, { name, address }: Known): boolean =>
 
 /** Whether the orchestrator holds this server to be the primary. */
 export function isNamed(opinion: Opinion | null, server: Known): boolean {
-  return opinion?.primary != null && isMeant(opinion.primary, server);
+  const nominee = opinion?.primary ?? null;
+  return nominee !== null && isMeant(nominee, server);
 }
 
 /**

@@ -29,32 +29,32 @@ type Standing = 'primary' | 'open' | 'not-primary';
  * Every state of its machine (`pgautofailover.replication_state`, version 2.0; `CanTakeWritesInState` in its source names the
  * primary ones). `open`: a new node, or the one that is being promoted, which is kept read-only until it gets another state.
  */
-const standings: Readonly<Record<string, Standing>> = {
-  single: 'primary',
-  wait_primary: 'primary',
-  primary: 'primary',
-  join_primary: 'primary',
-  apply_settings: 'primary',
-  unknown: 'open',
-  init: 'open',
-  prepare_promotion: 'open',
-  stop_replication: 'open',
-  draining: 'not-primary',
-  demote_timeout: 'not-primary',
-  demoted: 'not-primary',
-  catchingup: 'not-primary',
-  secondary: 'not-primary',
-  wait_standby: 'not-primary',
-  prepare_maintenance: 'not-primary',
-  wait_maintenance: 'not-primary',
-  maintenance: 'not-primary',
-  report_lsn: 'not-primary',
-  fast_forward: 'not-primary',
-  join_secondary: 'not-primary',
-  dropped: 'not-primary',
-};
+const standings: ReadonlyMap<string, Standing> = new Map<string, Standing>([
+  ['single', 'primary'],
+  ['wait_primary', 'primary'],
+  ['primary', 'primary'],
+  ['join_primary', 'primary'],
+  ['apply_settings', 'primary'],
+  ['unknown', 'open'],
+  ['init', 'open'],
+  ['prepare_promotion', 'open'],
+  ['stop_replication', 'open'],
+  ['draining', 'not-primary'],
+  ['demote_timeout', 'not-primary'],
+  ['demoted', 'not-primary'],
+  ['catchingup', 'not-primary'],
+  ['secondary', 'not-primary'],
+  ['wait_standby', 'not-primary'],
+  ['prepare_maintenance', 'not-primary'],
+  ['wait_maintenance', 'not-primary'],
+  ['maintenance', 'not-primary'],
+  ['report_lsn', 'not-primary'],
+  ['fast_forward', 'not-primary'],
+  ['join_secondary', 'not-primary'],
+  ['dropped', 'not-primary'],
+]);
 
-const standingOf = ({ goal }: PgafNode): Standing | null => standings[goal] ?? null;
+const standingOf = ({ goal }: PgafNode): Standing | null => standings.get(goal) ?? null;
 
 export function pgafCounsel({ monitor, answer, detail }: PgafWord, at: MonotonicMs): Counsel {
   if (answer === null) {

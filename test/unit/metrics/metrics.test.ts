@@ -114,6 +114,32 @@ test('metrics: bytes of open sessions count at each scrape, once', async () => {
   assert.equal(await value(metrics, 'frontend_bytes_total{frontend="rw",direction="out"}'), 7);
 });
 
+test('metrics: an orchestrator that is asked shows whether it answers and agrees; where none is, there is no line', async () => {
+  const metrics = createMetrics(build);
+  const opinion = {
+    words: 'Patroni names pg2',
+    primary: { address: server('pg2', null).address, name: null },
+    against: [],
+    process: null,
+    passive: false,
+    at: 0,
+  };
+  let views = [
+    backend([server('pg1', pass())], { orchestrator: 'Patroni', opinion, disagreement: 'pg1 is writable' }),
+    backend([server('pg1', pass())], { name: 'alone' }),
+  ];
+  const live = { views: () => views, frontends: () => [], sessionsOf: () => 0 };
+  const gauges = createGauges(metrics, live, new FakeClock());
+  gauges.refresh();
+  assert.equal(await value(metrics, 'backend_orchestrator_up{backend="app"}'), 1);
+  assert.equal(await value(metrics, 'backend_orchestrator_disagreement{backend="app"}'), 1);
+  assert.equal(await value(metrics, 'backend_orchestrator_up{backend="alone"}'), undefined);
+  views = [backend([server('pg1', pass())], { orchestrator: 'Patroni' })];
+  gauges.refresh();
+  assert.equal(await value(metrics, 'backend_orchestrator_up{backend="app"}'), 0);
+  assert.equal(await value(metrics, 'backend_orchestrator_disagreement{backend="app"}'), 0);
+});
+
 test('metrics: a backend without roles has nothing to say of primaries, so no alert on them fires', async () => {
   const clock = new FakeClock();
   const metrics = createMetrics(build);

@@ -210,7 +210,7 @@ const cases: readonly Case[] = [
     ends: 'closed',
   },
   ...(Object.keys(closeReasons) as CloseReason[]).map((reason): Case => {
-    const repeats = reason === 'server-down' || reason === 'server-left';
+    const repeats = ['server-down', 'server-left', 'maintenance'].includes(reason);
     const mode = reason === 'idle' || reason === 'shutdown' ? 'end' : 'cut';
     return {
       name: `a client whose server is taken away by ${reason} before an answer is ${repeats ? '' : 'not '}repeated`,

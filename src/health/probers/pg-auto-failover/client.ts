@@ -76,8 +76,7 @@ export class PgafClient {
     // An open session that was lost amid the question shows only that; a new one tells whether the monitor is gone.
     if (failed && kept !== null && answer.code === 'L4LOST') return void this.#ask();
     this.#asking = false;
-    // Its own refusals stand in its log, and don't change from one moment to the next.
-    const soon = failed ? answer.code.startsWith('L4') : isMoving(answer) || !this.#listening;
+    const soon = failed ? isPassing(answer) : isMoving(answer) || !this.#listening;
     const delayMs = soon ? fastIntervalMs : intervalMs;
     this.#timer = clock.schedule(this.#askAgain ? 0 : delayMs, () => void this.#ask());
     // Told last: whoever hears it may ask at once, or stop it.
@@ -128,6 +127,9 @@ export class PgafClient {
     this.askNow();
   }
 }
+
+/** Its refusals stand in its own log, and don't change from one moment to the next: they are no reason to hurry. */
+const isPassing = ({ code }: Failure): boolean => code.startsWith('L4') || code === 'L7START';
 
 /** On the way: a node that reports one of these as it should is about to be told the next. */
 const passing: ReadonlySet<string> = new Set([

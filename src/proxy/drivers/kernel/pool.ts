@@ -105,7 +105,8 @@ export class WorkerPool implements Proxy {
     });
   }
 
-  sessionsOf(backend: string, server: string): number {
+  sessionsOf(backend: string, server: string, frontend?: string): number {
+    if (frontend !== undefined) return this.#sums.sessionsFrom(frontend, server);
     return this.#sums.sessions(backend, server);
   }
 

@@ -88,6 +88,11 @@ export class SharedTallies implements Tallies {
     return this.#sum(backend, server, 0);
   }
 
+  /** Sessions of one frontend to one server of its backend, of every worker together. */
+  sessionsFrom(frontend: string, server: string): number {
+    return known(this.#servers.get(frontend)?.get(server)).sessionsOfAll(this.#stride);
+  }
+
   /** The sums of a frontend over all workers. */
   total(frontend: string): Omit<FrontendTally, 'admittedByAll' | 'heldByAll'> {
     const [connections = 0, admitted = 0, sessions = 0, held = 0, bytesUp = 0, bytesDown = 0] = known(
