@@ -113,12 +113,13 @@ function createFollower(
     }
     notesBefore = all;
     const said = opinion?.words ?? 'nobody is named: the orchestrator is silent';
-    const key = JSON.stringify([opinion?.words, opinion?.against, opinion?.process, opinion?.passive]);
+    const { words, against, process, passive } = opinion ?? {};
+    const key = JSON.stringify([words, against, process, passive, all]);
     if (key === before) return;
     before = key;
     if (said !== saidBefore) log.info({ backend }, said);
     saidBefore = said;
-    topology.reportOpinion(backend, opinion);
+    topology.reportOpinion(backend, opinion, all);
     const named = topology.view(backend).servers.find(server => isNamed(opinion, server));
     if (named !== undefined) askNow(backend, named.name);
   };

@@ -5,7 +5,13 @@ import { type Clock, type MonotonicMs } from '../core/clock.ts';
 import { factsOf, type Role } from '../health/result.ts';
 import { type FrontendGauge } from '../proxy/events.ts';
 import { missingFromPrimary } from '../topology/evidence/mysql-history.ts';
-import { hasRoles, type BackendChange, type BackendView, type ServerView } from '../topology/model.ts';
+import {
+  adminStates,
+  hasRoles,
+  type BackendChange,
+  type BackendView,
+  type ServerView,
+} from '../topology/model.ts';
 import { type Metrics } from './metrics.ts';
 
 export interface LiveState {
@@ -32,6 +38,7 @@ export function createGauges(metrics: Metrics, state: LiveState, clock: Clock): 
   const ofServers = [
     metrics.serverUp,
     metrics.serverConnectionsActive,
+    metrics.serverAdminState,
     metrics.serverWritable,
     metrics.serverRole,
     metrics.serverLag,
@@ -53,6 +60,8 @@ export function createGauges(metrics: Metrics, state: LiveState, clock: Clock): 
     const labels = { backend: view.name, server: server.name };
     metrics.serverUp.set(labels, server.health.kind === 'up' ? 1 : 0);
     metrics.serverConnectionsActive.set(labels, state.sessionsOf(view.name, server.name));
+    for (const state of adminStates)
+      metrics.serverAdminState.set({ ...labels, state }, server.admin === state ? 1 : 0);
     if (hasRoles(view.protocol)) refreshRole(view, server, labels);
   }
 

@@ -70,6 +70,11 @@ export function createMetrics(build: { version: string; node: string }) {
       'server',
       'role',
     ]),
+    serverAdminState: gauge(
+      'server_admin_state',
+      '1 for what an operator decided about the server (ready, drain, maintenance), 0 for the others.',
+      ['backend', 'server', 'state'],
+    ),
     serverLag: gauge(
       'server_replication_lag_seconds',
       'How far a replica is behind; absent when it is no replica or does not replicate.',

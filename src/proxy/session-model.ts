@@ -6,7 +6,8 @@ import { type Address } from '../core/address.ts';
 import { type MonotonicMs } from '../core/clock.ts';
 import { type BackendView } from '../topology/model.ts';
 import { type CloseReason, type ConnectError, type HoldOutcome, type RejectReason } from './events.ts';
-import { type Eligibility, type RouteDecision } from './router.ts';
+import { type Eligibility } from '../topology/eligibility.ts';
+import { type RouteDecision } from './router.ts';
 
 /** What a frontend's configuration means for one client. */
 export interface SessionRules extends Eligibility {

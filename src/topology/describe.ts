@@ -3,7 +3,13 @@
 
 import { formatAddress } from '../core/address.ts';
 import { factsOf, type ProbeResult } from '../health/result.ts';
-import { type BackendChange, type BackendView, type Fault, type ServerView } from './model.ts';
+import {
+  type AdminState,
+  type BackendChange,
+  type BackendView,
+  type Fault,
+  type ServerView,
+} from './model.ts';
 
 export function describeChange({ before, after }: BackendChange): readonly string[] {
   const sentences = [
@@ -64,7 +70,13 @@ function describeServer(before: ServerView | undefined, after: ServerView): stri
   if (before.health.kind !== after.health.kind) {
     sentences.push(`${after.name} is ${after.health.kind}, was ${before.health.kind}`);
   }
+  if (before.admin !== after.admin) sentences.push(`${after.name} ${tellAdmin(after.admin)}`);
   return sentences;
+}
+
+/** What an operator decided about a server, as the rest of a sentence about it. */
+export function tellAdmin(admin: AdminState): string {
+  return admin === 'ready' ? 'is ready again (operator)' : `is in ${admin} (operator)`;
 }
 
 /** A result without what differs from check to check (durations, positions). */

@@ -9,10 +9,10 @@ import { isNamed, objectionTo } from './opinion.ts';
 export function elect<Memory>(ballot: Ballot<Memory>, evidence: Evidence<Memory>): Election<Memory> {
   const claimants = claimantsOf(ballot);
   const splitBrain = claimants.length > 1 && ballot.policy !== 'ordered';
-  const refusals: string[] = [];
+  const refusals = new Map<string, string>();
   const eligible = claimants.filter(claimant => {
     const refusal = refusalOf(claimant, ballot, evidence);
-    if (refusal !== null) refusals.push(refusal);
+    if (refusal !== null) refusals.set(claimant.name, refusal);
     return refusal === null;
   });
   const choice = choose(ballot, evidence, claimants, eligible);
@@ -21,7 +21,8 @@ export function elect<Memory>(ballot: Ballot<Memory>, evidence: Evidence<Memory>
     primary: choice.primary,
     splitBrain,
     memory: evidence.remember(ballot, chosen ?? null),
-    reasons: [...choice.reasons, ...caveats(evidence, chosen, ballot), ...refusals],
+    refusals,
+    reasons: [...choice.reasons, ...caveats(evidence, chosen, ballot), ...refusals.values()],
   };
 }
 

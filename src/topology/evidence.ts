@@ -34,6 +34,8 @@ export interface Choice {
 
 export interface Election<Memory> extends Choice {
   readonly splitBrain: boolean;
+  /** By server: why one that says it is writable may not be followed. */
+  readonly refusals: ReadonlyMap<string, string>;
   readonly memory: Memory | null;
 }
 

@@ -159,9 +159,13 @@ export class IncidentRecorder {
     if (this.#incidents.length > INCIDENTS_MAX) this.#incidents.shift();
   }
 
-  /** The primary changed without a bad sign of the old one: another proved to be newer. */
+  /** The primary changed without a bad sign of the old one: an operator took it out, or another proved to be newer. */
   #suddenly(oldPrimary: string, after: BackendView, at: MonotonicMs): Suspicion {
-    const detail = after.reasons[0] ?? 'another server was elected';
+    const old = after.servers.find(({ name }) => name === oldPrimary);
+    const detail =
+      old?.admin === 'maintenance'
+        ? `an operator put ${oldPrimary} in maintenance`
+        : (after.reasons[0] ?? 'another server was elected');
     return { sign: { server: oldPrimary, code: 'L7OK', detail, wallAt: this.#clock.wall() }, at, events: [] };
   }
 

@@ -28,7 +28,8 @@ export interface ServerView {
  * What an operator decided about a server: neither health nor role. `drain`: no new sessions, those it has go on;
  * `maintenance`: no sessions at all, and it is elected by nobody.
  */
-export type AdminState = 'ready' | 'drain' | 'maintenance';
+export const adminStates = ['ready', 'drain', 'maintenance'] as const;
+export type AdminState = (typeof adminStates)[number];
 
 /** Something wrong between servers that are up and take clients: broken replication, histories that went apart. */
 export interface Fault {
@@ -77,6 +78,8 @@ export interface BackendView {
   readonly orchestrator: string | null;
   /** `null`: there is no orchestrator, or it is silent. */
   readonly opinion: Opinion | null;
+  /** What somebody should look at by what those who are asked beside the servers say, in sentences. */
+  readonly notes: readonly string[];
   /** Where the orchestrator and the servers themselves say different things, as a sentence. */
   readonly disagreement: string | null;
   /** Why the primary is what it is, in sentences for people. */

@@ -86,10 +86,13 @@ export class Topology {
     this.#renew(state, servers, at);
   }
 
-  /** What the orchestrator says from now on; `null`: it is silent. Elects, and publishes the change. */
-  reportOpinion(backend: string, opinion: Opinion | null): void {
+  /**
+   * What the orchestrator says from now on (`null`: it is silent), and what is odd about it. Elects, and publishes the change.
+   */
+  reportOpinion(backend: string, opinion: Opinion | null, notes: readonly string[] = []): void {
     const state = this.#state(backend);
     state.opinion = opinion;
+    state.view = Object.freeze({ ...state.view, notes: Object.freeze([...notes]) });
     this.#renew(state, state.view.servers, this.#clock.now());
   }
 
@@ -198,6 +201,7 @@ function initialView(spec: BackendSpec, elector: Elector): BackendView {
     faults: Object.freeze([]),
     orchestrator: spec.orchestrator ?? null,
     opinion: null,
+    notes: Object.freeze([]),
     disagreement: null,
     reasons: Object.freeze([elector.firstWord]),
     freshnessMs: spec.freshnessMs,

@@ -39,6 +39,8 @@ export class Oracle {
   #lineage: { systemId: string; timeline: number } | null = null;
   #everFollowed = false;
   #straySessions = 0;
+  /** Was followed until the change that is being carried out now. */
+  #leaving: Witness | null = null;
 
   constructor(setup: OracleSetup, now: () => number) {
     this.#setup = setup;
@@ -90,7 +92,8 @@ export class Oracle {
       else this.#judgeElection(before, next);
       this.#followed = next;
       if (next !== null) this.#everFollowed = true;
-      if (before !== null) before.demotedAt = this.#now();
+      if (before !== null) before.demotions += 1;
+      this.#leaving = before;
     }
     if (next !== null && this.#claims(next)) this.#learn(next);
   }
@@ -107,7 +110,7 @@ export class Oracle {
     server.sessions += 1;
     if (isPrimary) server.primarySessions += 1;
     if (!server.isMember) this.#straySessions += 1;
-    const bornUnder = server.demotedAt;
+    const bornUnder = server.demotions;
     return {
       forwarded: () => {
         if (isPrimary) this.#judgeForwarding(server);
@@ -120,6 +123,15 @@ export class Oracle {
         if (ours) this.#judgeClosing(server, route, bornUnder);
       },
     };
+  }
+
+  /** The newest change has been carried out by everybody. */
+  settled(): void {
+    const left = this.#leaving;
+    this.#leaving = null;
+    if (left !== null && left.sessions > 0) {
+      this.violation(3, `${left.address} is the primary no more, and sessions to it go on`);
+    }
   }
 
   /** After every step: what must hold at any time. */
@@ -149,25 +161,11 @@ export class Oracle {
       if (other.primarySessions > 0) {
         this.violation(2, `a writer is joined to ${address} while others are joined to ${other.address}`);
       }
-      if (other.sessions > 0 && other.demotedAt >= 0 && this.#heldOver.has(other)) {
-        this.violation(3, `a writer is joined to ${address}, and sessions to the old primary are open`);
+      if (other === this.#leaving && other.sessions > 0) {
+        this.violation(3, `a writer is joined to ${address}, and sessions to ${other.address} are still open`);
       }
     }
     if (this.#followed !== server) this.violation(2, `a writer is joined to ${address}, which is not the primary`);
-  }
-
-  /** Servers that were demoted and kept a session through it. */
-  readonly #heldOver = new Set<Witness>();
-
-  /** Called when a change has been carried out by everybody. */
-  settled(): void {
-    this.#heldOver.clear();
-    for (const server of this.#witnesses.values()) {
-      if (server.demotedAt === this.#now() && server !== this.#followed && server.sessions > 0) {
-        this.#heldOver.add(server);
-        this.violation(3, `${server.address} was demoted, and sessions to it go on`);
-      }
-    }
   }
 
   #judgeSplice(server: Witness, route: string): void {
@@ -198,7 +196,7 @@ export class Oracle {
 
   #judgeClosing(server: Witness, route: string, bornUnder: number): void {
     if (this.isClosing || !server.isMember || server.health === 'down' || server.admin === 'maintenance') return;
-    const demoted = server.demotedAt > bornUnder;
+    const demoted = server.demotions > bornUnder;
     const isFollowed = this.#followed === server;
     if (demoted || (route === 'primary' && !isFollowed) || (route === 'replica' && isFollowed)) return;
     this.violation(7, `a session to ${server.address} is closed for nothing: its newest word is ${server.code}`);

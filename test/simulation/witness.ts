@@ -33,8 +33,8 @@ export class Witness {
   writableSince: number | null = null;
   sessions = 0;
   primarySessions = 0;
-  /** Sessions opened up to then must be over by now. */
-  demotedAt = -1;
+  /** How often it has ceased to be the primary. */
+  demotions = 0;
   #passes = 0;
   #fails = 0;
 

@@ -92,6 +92,7 @@ export function backend(servers: readonly ServerView[], given: Partial<BackendVi
     faults: [],
     orchestrator: null,
     opinion: null,
+    notes: [],
     disagreement: null,
     reasons: [],
     freshnessMs: FRESHNESS_MS,

@@ -225,4 +225,11 @@ class SharedServer implements ServerTally {
   set dials(value: number) {
     this.#cells[this.#at + 1] = value;
   }
+
+  /** `stride`: from a worker's cell to the next worker's. */
+  sessionsOfAll(stride: number): number {
+    let sum = 0;
+    for (let at = this.#at % stride; at < this.#cells.length; at += stride) sum += this.#cells[at] ?? 0;
+    return sum;
+  }
 }

@@ -1,0 +1,167 @@
+// A scenario is data: how Pointsman and its world are set up, and which faults come when. Generated from a seed, written to
+// a file when it fails, shortened by shrink.ts, and run by simulation.ts. The same scenario always runs the same way.
+
+import { seededRandom, type Random } from '../../src/core/random.ts';
+
+export const routes = ['primary', 'replica', 'replica-or-primary', 'any'] as const;
+export const policies = ['newest', 'keep', 'block', 'ordered'] as const;
+
+export interface Setup {
+  /** Of everything that happens by chance while it runs: delays, losses, what clients do. */
+  readonly seed: number;
+  readonly durationMs: number;
+  readonly servers: number;
+  /** The members are told by the orchestrator, and one more server is there to take a place. */
+  readonly learned: boolean;
+  readonly orchestrated: boolean;
+  readonly policy: (typeof policies)[number];
+  readonly rise: number;
+  readonly fall: number;
+  readonly intervalMs: number;
+  readonly fastIntervalMs: number;
+  readonly timeoutMs: number;
+  readonly settleMs: number;
+  readonly holdMs: number;
+  readonly holdMax: number;
+  readonly connectTimeoutMs: number;
+  /** Of the frontends beside that for writers. */
+  readonly readers: readonly (typeof routes)[number][];
+  readonly clients: number;
+  readonly thinkMs: number;
+  readonly latencyMs: number;
+  readonly patienceMs: number;
+  readonly promotedReadOnlyMs: number;
+  readonly rejoinMs: number;
+  readonly namesNobody: boolean;
+  /** Writers claim from the first moment: the first server's timeline, and how many of the others are writable as well. */
+  readonly writersAtStart: number;
+}
+
+/** What each kind needs; `server` is an index, and for one of the orchestrator's or Pointsman's own it means nothing. */
+export const faultKinds = [
+  'kill',
+  'power-off',
+  'freeze',
+  'cut-to',
+  'cut-from',
+  'cut',
+  'isolate',
+  'unseen',
+  'slow',
+  'lossy',
+  'busy',
+  'read-only',
+  'restart',
+  'switchover',
+  'promote',
+  'replace',
+  'set-back',
+  'clock-set',
+  'stall',
+  'orchestrator-paused',
+  'orchestrator-silent',
+  'orchestrator-lies',
+  'leave',
+  'drain',
+  'maintenance',
+] as const;
+export type FaultKind = (typeof faultKinds)[number];
+
+export interface Fault {
+  readonly kind: FaultKind;
+  readonly atMs: number;
+  readonly server: number;
+  /** How long it lasts. */
+  readonly forMs: number;
+}
+
+export interface Scenario {
+  readonly setup: Setup;
+  readonly faults: readonly Fault[];
+}
+
+/** How often each kind is drawn, against the others. */
+const weights: Readonly<Record<FaultKind, number>> = {
+  kill: 10,
+  'power-off': 4,
+  freeze: 6,
+  'cut-to': 4,
+  'cut-from': 4,
+  cut: 6,
+  isolate: 5,
+  unseen: 7,
+  slow: 3,
+  lossy: 3,
+  busy: 6,
+  'read-only': 3,
+  restart: 6,
+  switchover: 6,
+  promote: 6,
+  replace: 2,
+  'set-back': 3,
+  'clock-set': 1,
+  stall: 4,
+  'orchestrator-paused': 2,
+  'orchestrator-silent': 3,
+  'orchestrator-lies': 2,
+  leave: 3,
+  drain: 2,
+  maintenance: 2,
+};
+const drawn: readonly FaultKind[] = faultKinds.flatMap(kind => Array.from({ length: weights[kind] }, () => kind));
+
+export function generate(seed: number): Scenario {
+  const random = seededRandom(Math.imul(seed, 2654435761));
+  const durationMs = whole(random, 15_000, 40_000);
+  const orchestrated = random() < 0.4;
+  const learned = orchestrated && random() < 0.5;
+  const servers = random() < 0.3 ? 2 : 3;
+  const timeoutMs = pick(random, [100, 250, 1000]);
+  const setup: Setup = {
+    seed,
+    durationMs,
+    servers,
+    learned,
+    orchestrated,
+    policy: random() < 0.55 ? 'newest' : pick(random, policies),
+    rise: pick(random, [1, 1, 2]),
+    fall: pick(random, [1, 2, 2, 3]),
+    intervalMs: pick(random, [100, 250, 500, 1000]),
+    fastIntervalMs: pick(random, [20, 50]),
+    timeoutMs,
+    settleMs: pick(random, [0, 0, 0, 500]),
+    holdMs: pick(random, [0, 300, 2000, 8000]),
+    holdMax: pick(random, [2, 8, 1000]),
+    connectTimeoutMs: pick(random, [100, 500, 2000]),
+    readers: routes.filter((route, index) => index > 0 && random() < 0.45),
+    clients: whole(random, 3, 14),
+    thinkMs: pick(random, [5, 20, 80]),
+    latencyMs: pick(random, [0.2, 1, 5]),
+    patienceMs: pick(random, [200, 600, 2000]),
+    promotedReadOnlyMs: pick(random, [0, 0, 300, 1500]),
+    rejoinMs: pick(random, [50, 400, 2000, 6000]),
+    namesNobody: random() < 0.4,
+    writersAtStart: random() < 0.15 ? whole(random, 1, servers) : 1,
+  };
+  const faults = Array.from({ length: whole(random, 2, 16) }, () => drawFault(random, setup));
+  return { setup, faults: faults.sort((a, b) => a.atMs - b.atMs) };
+}
+
+function drawFault(random: Random, { durationMs, servers, learned }: Setup): Fault {
+  const short = random() < 0.4;
+  return {
+    kind: pick(random, drawn),
+    atMs: whole(random, 0, durationMs * 0.9),
+    server: whole(random, 0, servers + (learned ? 1 : 0)),
+    forMs: short ? whole(random, 1, 300) : whole(random, 300, durationMs / 4),
+  };
+}
+
+/** From `least` up to and without `bound`. */
+function whole(random: Random, least: number, bound: number): number {
+  return least + Math.floor(random() * (bound - least));
+}
+
+function pick<T>(random: Random, values: readonly T[]): T {
+  return values[Math.floor(random() * values.length)]!;
+}
