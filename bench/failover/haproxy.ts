@@ -11,7 +11,7 @@ import { text } from 'node:stream/consumers';
 import { Worker } from 'node:worker_threads';
 import { freePort } from '../../src/cli/demo/free-port.ts';
 import { until } from '../../test/support/wait.ts';
-import { type Contender } from './contenders.ts';
+import { type Contender, type Fleet } from './contenders.ts';
 
 const PROGRAM = '/usr/sbin/haproxy';
 const STOP_MAX_MS = 5000;
@@ -60,7 +60,7 @@ export function haproxyVersion(): string {
 
 export const haproxy: Contender = {
   name: 'HAProxy',
-  async start(servers) {
+  async start(fleet) {
     const owned: (() => Promise<unknown>)[] = [];
     const stop = async (): Promise<void> => {
       for (const end of owned.splice(0).reverse()) await end();
@@ -69,14 +69,14 @@ export const haproxy: Contender = {
       const directory = mkdtempSync(join(tmpdir(), 'pointsman-haproxy-'));
       owned.push(async () => rmSync(directory, { recursive: true, force: true }));
       const checked: CheckedServer[] = [];
-      for (const node of [servers.pg1, servers.pg2]) {
+      for (const { name, address } of fleet.nodes) {
         const worker = new Worker(new URL('./writable-agent.js', import.meta.url), {
-          workerData: servers.target({ host: '127.0.0.1', port: node.port }),
+          workerData: fleet.target(address),
         });
         owned.push(() => worker.terminate());
         // once() rejects when the thread fails instead of reporting its port
         const [agentPort] = (await once(worker, 'message')) as [number];
-        checked.push({ name: node.name, port: node.port, agentPort });
+        checked.push({ name, port: address.port, agentPort });
       }
       const port = { host: '127.0.0.1', port: await freePort() };
       const statsSocket = join(directory, 'stats');
@@ -88,7 +88,7 @@ export const haproxy: Contender = {
       process.once('exit', kill);
       child.once('exit', () => process.off('exit', kill));
       owned.push(() => endChild(child));
-      await ready(child, statsSocket);
+      await ready(child, statsSocket, fleet);
       return { port, stop };
     } catch (thrown) {
       await stop();
@@ -98,7 +98,7 @@ export const haproxy: Contender = {
 };
 
 /** It takes every server for up until checked: ready is when the standby has been found unfit and the primary fit. */
-async function ready(child: ChildProcess, statsSocket: string): Promise<void> {
+async function ready(child: ChildProcess, statsSocket: string, { nodes, primary }: Fleet): Promise<void> {
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream?.setEncoding('utf8').on('data', (chunk: string) => (output = (output + chunk).slice(-4000)));
@@ -110,7 +110,7 @@ async function ready(child: ChildProcess, statsSocket: string): Promise<void> {
     if (failure !== null) throw new Error(`HAProxy does not run: ${failure}\n${output}`);
     if (!existsSync(statsSocket)) return false;
     const states = await serverStates(statsSocket);
-    return states.get('pg1') === 'UP L7OK' && states.get('pg2') === 'DOWN L7STS';
+    return nodes.every(({ name }) => states.get(name) === (name === primary ? 'UP L7OK' : 'DOWN L7STS'));
   });
 }
 

@@ -1,12 +1,13 @@
-// The report of bench:failover: figures of all rounds in, RESULTS.md and RESULTS.json next to this source out.
+// The report of bench:failover: figures of all rounds in, a Markdown and a JSON file next to this source out.
 // Called by run.ts.
 
 import { writeFileSync } from 'node:fs';
 import { cpus, release, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { type FailoverFigures } from '../../test/support/failover.ts';
+import { type FailoverFigures } from '../../test/support/traffic.ts';
 import { repositoryRoot } from '../../test/support/repository.ts';
 import { haproxyConfig } from './haproxy.ts';
+import { WRITERS, type Stage, type StageWords } from './stage.ts';
 
 export interface Measured {
   readonly scenario: string;
@@ -22,8 +23,6 @@ export interface Versions {
 
 export interface Report {
   readonly rounds: number;
-  readonly writers: number;
-  readonly promoteAfterMs: number;
   readonly versions: Versions;
   readonly measured: readonly Measured[];
 }
@@ -31,11 +30,11 @@ export interface Report {
 const directory = join(repositoryRoot, 'bench/failover');
 
 /** Writes both files and returns the text of the first. */
-export function writeResults(report: Report): string {
+export function writeResults(report: Report, { words, file }: Stage): string {
   const date = new Date().toISOString();
-  const text = markdown(report, date);
-  writeFileSync(join(directory, 'RESULTS.md'), text);
-  writeFileSync(join(directory, 'RESULTS.json'), `${JSON.stringify(json(report, date), null, 2)}\n`);
+  const text = markdown(report, date, words, file);
+  writeFileSync(join(directory, `${file}.md`), text);
+  writeFileSync(join(directory, `${file}.json`), `${JSON.stringify(json(report, date), null, 2)}\n`);
   return text;
 }
 
@@ -60,25 +59,25 @@ export function overheadRatio(first: Measured, second: Measured): number {
   return median(overheads(first)) / median(overheads(second));
 }
 
-function markdown(report: Report, date: string): string {
-  const { rounds, writers, promoteAfterMs, versions, measured } = report;
+function markdown(report: Report, date: string, words: StageWords, file: string): string {
+  const { rounds, versions, measured } = report;
   const postgres = [...new Set(versions.postgres.values())].join(' and ');
   return [
-    '# Failover: what a proxy adds to the promotion',
+    `# ${words.title}`,
     '',
-    `Pointsman and HAProxy side by side, taking turns in one run. Rounds of each: ${rounds}; medians and ranges. Every`,
-    `round starts new servers, has ${writers} writers and a new connection every 20 ms.`,
+    `Pointsman and HAProxy side by side, taking turns in one run. Rounds of each: ${rounds}; medians and ranges.`,
+    `${words.rounds} has ${WRITERS} writers and a new connection every 20 ms.`,
     '',
     ...table(measured),
     '',
-    '- **Overhead**: from the moment the promoted node takes writes (asked on the node itself every 5 ms) to the first',
-    '  acknowledged write through the proxy. Ratio: Pointsman’s median as a share of HAProxy’s.',
-    '- **First newcomer**: from the same moment to the first answer that a new connection got. Pointsman serves those who',
+    `- **Overhead**: from the moment the new primary takes writes (${words.known})`,
+    '  to the first acknowledged write through the proxy. Ratio: Pointsman’s median as a share of HAProxy’s.',
+    '- **First newcomer**: from the moment it says that it does to the first answer that a new connection got. Pointsman serves those who',
     '  wait in the order they came: after a freeze the writers, whose sessions end last, come after the newcomers held.',
     '- **Sessions ended**: from the fault to the last writer’s session to the old primary broken. After a kill it is the',
     '  server’s death that breaks them. A freeze gives no sign of its own: Pointsman’s default is to wait for',
     '  `timeout` (1 s) × `fall` (2) after the next probe; HAProxy’s checks run out after their `inter`, 100 ms, × 2 here.',
-    `- The standby is promoted ${promoteAfterMs} ms after a kill; after a freeze, once all the writers’ sessions have ended.`,
+    `- ${words.promotion.join('\n')}`,
     '- **Sessions broken**: open connections of the writers that failed amid a statement. **Refused**: attempts of the',
     '  writers to connect that failed (they try again after 10 ms). **Newcomers failed**: of the new connections made',
     '  after the fault, those that got no answer; a frozen server still takes connections until it is found out.',
@@ -88,9 +87,10 @@ function markdown(report: Report, date: string): string {
     '  with 25006, refuse no writer and leave nobody hanging. A round that breaks this stops the run, and nothing is',
     '  reported.',
     '',
-    'Pointsman runs with its default settings. HAProxy runs with the best configuration known to us for this job, two',
-    'check agents beside it, which ask `pg_is_in_recovery()` and `transaction_read_only` over a lasting session and',
-    'answer 200 only when the server takes writes:',
+    words.pointsman,
+    'HAProxy runs with the best configuration known to us for this job, two check agents beside it, which ask',
+    '`pg_is_in_recovery()` and `transaction_read_only` over a lasting session and answer 200 only when the server takes',
+    'writes:',
     '',
     '```',
     ...haproxyConfig('127.0.0.1:PORT', 'SOCKET', [
@@ -100,10 +100,10 @@ function markdown(report: Report, date: string): string {
     '```',
     '',
     `Measured on ${date.slice(0, 10)}: ${machine()}, Linux ${release()}; PostgreSQL ${postgres}, HAProxy`,
-    `${versions.haproxy}, Node ${process.version}. Every round: [RESULTS.json](RESULTS.json).`,
+    `${versions.haproxy}, Node ${process.version}. Every round: [${file}.json](${file}.json).`,
     '',
-    'Repeat: `npm run bench:failover` (5 rounds), or `npm run bench:failover -- 10`. It installs what is missing (HAProxy,',
-    'PostgreSQL 15) on Debian, listens on loopback only and leaves nothing running.',
+    `Repeat: \`${words.repeat}\` (5 rounds; a number after it: that many). It installs what is missing on`,
+    'Debian, listens on loopback only and leaves nothing running.',
     '',
   ].join('\n');
 }

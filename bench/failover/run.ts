@@ -1,35 +1,19 @@
 // `npm run bench:failover`: how long an application waits for its proxy beyond the database's own promotion.
 // Pointsman and HAProxy take turns on real servers; correctness first: a violation stops the run, and so does a round
-// that takes too long. Prints, and writes RESULTS.md and RESULTS.json. Usage: run.js [rounds]
+// that takes too long. Prints, and writes a report. Usage: run.js [--cluster pg-auto-failover] [rounds]
 
-import { setTimeout as after } from 'node:timers/promises';
-import { debianBinaries, embeddedBinaries } from '../../src/cli/demo/postgres-binaries.ts';
+import { parseArgs } from 'node:util';
 import { describeError } from '../../src/core/errors.ts';
-import { measureFailover, type FailoverFigures } from '../../test/support/failover.ts';
-import { startServers } from '../../test/support/pair.ts';
+import { type FailoverFigures } from '../../test/support/traffic.ts';
 import { within } from '../../test/support/wait.ts';
 import { pointsman, type Contender } from './contenders.ts';
 import { haproxy, haproxyVersion } from './haproxy.ts';
+import { pairs } from './pairs.ts';
+import { pgAutoFailover } from './pg-auto-failover.ts';
 import { writeResults, type Measured } from './results.ts';
+import { type Guard, type Stage } from './stage.ts';
 
-const ROUND_MAX_MS = 60_000;
-const START_MAX_MS = 40_000;
-/** How long an ended round waits for what it was just starting, so that it can be ended too. */
-const STARTING_MAX_MS = 15_000;
-const WRITERS = 8;
-const PROMOTE_AFTER_MS = 500;
-
-const scenarios = [
-  { name: 'kill -9, PostgreSQL 18', binaries: embeddedBinaries, how: 'kill' },
-  { name: 'kill -9, PostgreSQL 15', binaries: debianBinaries, how: 'kill' },
-  { name: 'freeze, PostgreSQL 15', binaries: debianBinaries, how: 'freeze' },
-] as const;
-type Scenario = (typeof scenarios)[number];
-
-interface Round {
-  readonly figures: FailoverFigures;
-  readonly postgres: string;
-}
+const ROUND_MAX_MS = 90_000;
 
 const write = (text: string): void => void process.stdout.write(`${text}\n`);
 
@@ -46,38 +30,8 @@ const interrupted = new Promise<never>((_resolve, reject) => {
 });
 interrupted.catch(() => undefined); // each round listens; between two rounds the next one does
 
-async function playRound(scenario: Scenario, contender: Contender): Promise<Round> {
-  const owned: (() => Promise<void>)[] = [];
-  const start = async () => {
-    const servers = await startServers(scenario.binaries());
-    owned.push(() => servers.dispose());
-    const proxy = await contender.start(servers);
-    owned.push(() => proxy.stop());
-    return { servers, port: proxy.port };
-  };
-  const starting = within('the servers and the proxy to start', START_MAX_MS, start());
-  const playing = starting.then(async ({ servers, port }) => {
-    const [row] = await servers.pg1.query<{ server_version: string }>('SHOW server_version');
-    const figures = await measureFailover(servers, port, {
-      how: scenario.how,
-      writers: WRITERS,
-      warmUpMs: 1000,
-      promoteAfterMs: PROMOTE_AFTER_MS,
-      afterDetection: scenario.how === 'freeze',
-    });
-    return { figures, postgres: row?.server_version.split(' ')[0] ?? 'unknown' };
-  });
-  try {
-    return await within('the round to end', ROUND_MAX_MS, Promise.race([playing, interrupted]));
-  } finally {
-    const settled = starting.then(
-      () => undefined,
-      () => undefined, // it has ended what it started, and the race has reported why
-    );
-    await Promise.race([settled, after(STARTING_MAX_MS, undefined, { ref: false })]);
-    for (const end of owned.reverse()) await end();
-  }
-}
+const guard: Guard = playing =>
+  within('the round to end', ROUND_MAX_MS, Promise.race([playing, interrupted]));
 
 /** HAProxy refuses clients while it has no server, that is its way; what no proxy may do is lose a write. */
 function verify(contender: Contender, figures: FailoverFigures): void {
@@ -89,22 +43,22 @@ function verify(contender: Contender, figures: FailoverFigures): void {
   }
 }
 
-async function run(rounds: number): Promise<void> {
+async function run(stage: Stage, rounds: number): Promise<void> {
   const versions = { haproxy: haproxyVersion(), postgres: new Map<string, string>() };
   const measured: Measured[] = [];
-  for (const scenario of scenarios) {
+  for (const scenario of stage.scenarios) {
     const contenders = [pointsman, haproxy].map(contender => ({
       contender,
       figures: [] as FailoverFigures[],
     }));
     for (let round = 1; round <= rounds; round += 1) {
       for (const { contender, figures: all } of contenders) {
-        const title = `${scenario.name}, round ${round}, ${contender.name}`;
+        const title = `${scenario}, round ${round}, ${contender.name}`;
         try {
-          const { figures, postgres } = await playRound(scenario, contender);
+          const { figures, postgres } = await stage.play(scenario, contender, guard);
           verify(contender, figures);
           all.push(figures);
-          versions.postgres.set(scenario.name, postgres);
+          versions.postgres.set(scenario, postgres);
           write(`${title}: ${oneLine(figures)}`);
         } catch (cause) {
           throw new Error(`${title}: ${describeError(cause).message}`, { cause });
@@ -112,11 +66,10 @@ async function run(rounds: number): Promise<void> {
       }
     }
     for (const { contender, figures } of contenders) {
-      measured.push({ scenario: scenario.name, contender: contender.name, rounds: figures });
+      measured.push({ scenario, contender: contender.name, rounds: figures });
     }
   }
-  const report = { rounds, writers: WRITERS, promoteAfterMs: PROMOTE_AFTER_MS, versions, measured };
-  write(`\n${writeResults(report)}`);
+  write(`\n${writeResults({ rounds, versions, measured }, stage)}`);
 }
 
 function oneLine(figures: FailoverFigures): string {
@@ -130,16 +83,43 @@ function oneLine(figures: FailoverFigures): string {
   ].join(', ');
 }
 
-const rounds = Number(process.argv[2] ?? 5);
-if (!Number.isInteger(rounds) || rounds < 1) {
-  process.stderr.write('usage: npm run bench:failover -- [rounds, a whole number from 1; default 5]\n');
+interface Options {
+  readonly stage: Stage;
+  readonly rounds: number;
+}
+
+/** `null`: not to be understood. */
+function readOptions(args: readonly string[]): Options | null {
+  try {
+    const { values, positionals } = parseArgs({
+      args: [...args],
+      options: { cluster: { type: 'string' } },
+      allowPositionals: true,
+    });
+    const rounds = Number(positionals[0] ?? 5);
+    const known = values.cluster === undefined || values.cluster === 'pg-auto-failover';
+    if (!known || positionals.length > 1 || !Number.isInteger(rounds) || rounds < 1) return null;
+    return { rounds, stage: values.cluster === undefined ? pairs : pgAutoFailover() };
+  } catch {
+    return null; // an option that there isn't: the usage says which there are
+  }
+}
+
+const options = readOptions(process.argv.slice(2));
+if (options === null) {
+  process.stderr.write(
+    'usage: npm run bench:failover -- [--cluster pg-auto-failover] [rounds, a whole number from 1; default 5]\n',
+  );
   process.exit(2);
 }
+let code = 0;
 try {
-  await run(rounds);
-  process.exit(0);
+  await run(options.stage, options.rounds);
 } catch (thrown) {
-  // by hand: what a failed round left waiting would keep the process for another half minute
   process.stderr.write(`bench:failover: ${describeError(thrown).message}\n`);
-  process.exit(1);
+  code = 1;
+} finally {
+  await options.stage.end();
 }
+// by hand: what a failed round left waiting would keep the process for another half minute
+process.exit(code);

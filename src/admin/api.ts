@@ -6,8 +6,10 @@ import { type Clock } from '../core/clock.ts';
 import { factsOf, type ReplicationChannel } from '../health/result.ts';
 import { type FrontendGauge } from '../proxy/events.ts';
 import { type Incident } from '../topology/incidents.ts';
+import { type Loss } from '../topology/loss.ts';
 import { missingFromPrimary } from '../topology/evidence/mysql-history.ts';
 import { isFresh, type BackendView, type ServerView } from '../topology/model.ts';
+import { isNamed } from '../topology/opinion.ts';
 
 export interface StateSource {
   readonly version: string;
@@ -15,7 +17,8 @@ export interface StateSource {
   readonly clock: Clock;
   views(): readonly BackendView[];
   frontends(): readonly FrontendGauge[];
-  sessionsOf(backend: string, server: string): number;
+  /** With `frontend`, those of that one only. */
+  sessionsOf(backend: string, server: string, frontend?: string): number;
 }
 
 export type StateJson = ReturnType<typeof stateJson>;
@@ -32,6 +35,9 @@ export function stateJson(source: StateSource) {
       epoch: view.epoch,
       split_brain: view.splitBrain,
       reasons: view.reasons,
+      orchestrator: orchestratorJson(view, now, source.clock),
+      notes: view.notes,
+      disagreement: view.disagreement,
       servers: view.servers.map(server =>
         serverJson(server, view, now, source.sessionsOf(view.name, server.name)),
       ),
@@ -48,19 +54,35 @@ export function stateJson(source: StateSource) {
   };
 }
 
+/** `null`: nobody is asked beside the servers. `says` is `null` while it is silent. */
+function orchestratorJson({ orchestrator, opinion, servers }: BackendView, now: number, clock: Clock) {
+  if (orchestrator === null) return null;
+  const primary = opinion?.primary ?? null;
+  const named = servers.find(server => isNamed(opinion, server));
+  return {
+    name: orchestrator,
+    says: opinion?.words ?? null,
+    /** Our name of it, where it is a server of ours. */
+    primary: named?.name ?? (primary && formatAddress(primary.address)),
+    passive: opinion?.passive ?? false,
+    at: opinion && new Date(clock.wall() - (now - opinion.at)).toISOString(),
+  };
+}
+
 /** Role, writability and lag are of the newest probe only; position and timeline of the newest that told them. */
 function serverJson(server: ServerView, view: BackendView, now: number, sessions: number) {
-  const { name, address, health, result, lastAnswer } = server;
+  const { name, address, host, health, result, lastAnswer } = server;
   const facts = factsOf(result);
   const last = lastAnswer?.facts;
   return {
     name,
     address: formatAddress(address),
+    host,
     health: health.kind,
     role: facts?.role ?? 'unknown',
     writable: facts?.writable ?? false,
     fresh: isFresh(result, now, view.freshnessMs),
-    admin: 'ready',
+    admin: server.admin,
     lag_seconds: facts?.lagSeconds ?? null,
     replicating: facts?.replicating ?? null,
     upstream: facts?.upstream ?? null,
@@ -97,6 +119,16 @@ function channelJson(channel: ReplicationChannel) {
   };
 }
 
+function lossJson(loss: Loss) {
+  return {
+    kind: loss.kind,
+    bytes: loss.kind === 'bytes' ? loss.bytes : null,
+    transactions: loss.kind === 'transactions' ? loss.count : null,
+    unseen_ms: loss.unseenMs === null ? null : Math.round(loss.unseenMs),
+    words: loss.words,
+  };
+}
+
 export function incidentJson(incident: Incident) {
   const { firstSign, held } = incident;
   return {
@@ -112,6 +144,7 @@ export function incidentJson(incident: Incident) {
     duration_ms: incident.durationMs,
     sessions_closed: incident.sessionsClosed,
     clients_held: { count: held.count, served: held.served, max_wait_ms: held.maxWaitMs },
+    loss: incident.loss && lossJson(incident.loss),
     evidence: incident.evidence.map(({ server, health, code, detail, ageMs, facts }) => ({
       server,
       health,

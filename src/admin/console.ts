@@ -2,7 +2,7 @@
 // build step, nothing from elsewhere; what servers say is only ever put in as text. Served at / by routes.ts.
 
 import { createHash } from 'node:crypto';
-import { type Reply } from './server.ts';
+import { type Reply } from './route.ts';
 
 const style = `
   :root { color-scheme: light dark; font: 14px/1.5 system-ui, sans-serif; }
@@ -25,7 +25,17 @@ const script = `
   const td = (text, kind) => el('td', text ?? '–', kind);
   const seconds = ms => ms === null ? '–' : (ms / 1000).toFixed(2) + ' s';
   const health = s => td(s.health, s.health === 'up' ? 'good' : 'bad');
+  const admin = s => td(s.admin, s.admin === 'ready' ? 'dim' : 'bad');
+  // What others say beside the servers, what is odd about it, and where the two differ.
+  function orchestrator(b) {
+    const notes = b.notes.map(note => el('div', note, 'bad'));
+    if (b.orchestrator === null) return notes;
+    const { name, says, passive } = b.orchestrator;
+    const words = says === null ? name + ' is silent' : says + (passive ? ' (it doesn’t act now)' : '');
+    return [el('div', 'orchestrator: ' + words, says === null ? 'bad' : 'dim'), ...notes, ...(b.disagreement === null ? [] : [el('div', b.disagreement, 'bad')])];
+  }
   const lastCheck = s => s.last_check ? td(s.last_check.code + ' ' + s.last_check.detail, 'dim') : 'never';
+  const loss = l => l === null ? '–' : td(l.words, l.bytes > 0 || l.transactions > 0 || l.kind === 'unknown' ? 'bad' : 'dim');
   const faults = b => b.servers.flatMap(s => s.faults.flatMap(f => [el('div', s.name + ': ' + f.code + ': ' + f.what, 'bad'), ...mend(f.mend)]));
   // The statements by server, in their order: each block is for one session on that server.
   function mend(steps) {
@@ -39,15 +49,15 @@ const script = `
   function backend(b) {
     if (b.protocol === 'tcp' || b.protocol === 'http') return withoutRoles(b);
     const head = b.primary === null ? el('div', 'no primary', 'bad') : el('div', 'primary: ' + b.primary, 'good');
-    return [el('h2', b.name), head, b.split_brain ? el('div', 'SPLIT BRAIN', 'bad') : '', el('div', b.reasons.join('; '), 'dim'), ...faults(b),
-      table(['server', 'address', 'health', 'role', 'writable', 'lag', 'timeline', 'sessions', 'last check'], b.servers.map(s => [
+    return [el('h2', b.name), head, b.split_brain ? el('div', 'SPLIT BRAIN', 'bad') : '', ...b.reasons.map(r => el('div', r, 'dim')), ...orchestrator(b), ...faults(b),
+      table(['server', 'address', 'health', 'role', 'writable', 'lag', 'timeline', 'admin', 'sessions', 'last check'], b.servers.map(s => [
         s.name, s.address, health(s), s.role, s.writable ? td('yes', 'good') : 'no',
-        s.lag_seconds === null ? '–' : s.lag_seconds + ' s', s.timeline, s.sessions, lastCheck(s)]))];
+        s.lag_seconds === null ? '–' : s.lag_seconds + ' s', s.timeline, admin(s), s.sessions, lastCheck(s)]))];
   }
   function withoutRoles(b) {
     const up = b.servers.filter(s => s.health === 'up').length;
     return [el('h2', b.name), el('div', up + ' of ' + b.servers.length + ' up', up > 0 ? 'good' : 'bad'), el('div', b.reasons.join('; '), 'dim'),
-      table(['server', 'address', 'health', 'sessions', 'last check'], b.servers.map(s => [s.name, s.address, health(s), s.sessions, lastCheck(s)]))];
+      table(['server', 'address', 'health', 'admin', 'sessions', 'last check'], b.servers.map(s => [s.name, s.address, health(s), admin(s), s.sessions, lastCheck(s)]))];
   }
   async function refresh() {
     try {
@@ -56,9 +66,9 @@ const script = `
         el('h2', 'Frontends'), table(['frontend', 'bind', 'backend', 'route', 'sessions', 'waiting'], state.frontends.map(f =>
           [f.name, f.bind, f.backend, f.route, f.sessions, f.held > 0 ? td(f.held, 'bad') : f.held])),
         el('h2', 'Incidents'), incidents.length === 0 ? el('p', 'none since ' + state.started_at, 'dim') :
-          table(['began', 'backend', 'outcome', 'first sign', 'from', 'to', 'took', 'closed', 'waited'], incidents.map(i => [
+          table(['began', 'backend', 'outcome', 'first sign', 'from', 'to', 'took', 'closed', 'waited', 'loss'], incidents.map(i => [
             i.started_at, i.backend, i.outcome, i.first_sign.server + ' ' + i.first_sign.code, i.old_primary, i.new_primary,
-            seconds(i.duration_ms), i.sessions_closed, i.clients_held.count + ' (longest ' + seconds(i.clients_held.max_wait_ms) + ')'])));
+            seconds(i.duration_ms), i.sessions_closed, i.clients_held.count + ' (longest ' + seconds(i.clients_held.max_wait_ms) + ')', loss(i.loss)])));
     } catch (error) { main.replaceChildren(el('p', 'Pointsman does not answer: ' + error, 'bad')); }
     setTimeout(refresh, 1000);
   }

@@ -1,36 +1,51 @@
-// Which path answers what: the table of the contract's read-only endpoints.
+// Which path answers what: the table of the contract's endpoints.
 // Not HTTP itself (server.ts). Wired by app.
 
+import { type Config } from '../config/schema.ts';
+import { type Logger } from '../core/logger.ts';
 import { type Metrics } from '../metrics/metrics.ts';
 import { type Incident } from '../topology/incidents.ts';
+import { type Topology } from '../topology/topology.ts';
 import { incidentJson, stateJson, type StateSource } from './api.ts';
 import { consolePage } from './console.ts';
-import { json, text, type Route } from './server.ts';
+import { createEvents } from './events.ts';
+import { explainRoute } from './explain.ts';
+import { operateRoutes } from './operate.ts';
+import { type Reply, type Route } from './route.ts';
+import { json, text } from './server.ts';
 
 export interface RoutesSource {
+  readonly config: Pick<Config, 'admin' | 'frontends' | 'backends'>;
+  readonly topology: Pick<Topology, 'views' | 'names' | 'setAdmin' | 'imagine' | 'changes'>;
   readonly state: StateSource;
   readonly metrics: Metrics;
+  readonly log: Logger;
   refreshMetrics(): void;
   incidents(): readonly Incident[];
 }
 
-export function adminRoutes(source: RoutesSource): Readonly<Record<string, Route>> {
-  const { state, metrics } = source;
-  return {
-    '/': () => consolePage,
-    '/livez': () => text('ok\n'),
-    '/readyz': url => readyz(state, url.searchParams.has('verbose')),
-    '/metrics': async () => {
+const get = (path: string, answer: Route['answer']): Route => ({ method: 'GET', path, answer });
+
+export function adminRoutes(source: RoutesSource): readonly Route[] {
+  const { config, topology, state, metrics, log } = source;
+  return [
+    get('/', () => consolePage),
+    get('/livez', () => text('ok\n')),
+    get('/readyz', ({ url }) => readyz(state, url.searchParams.has('verbose'))),
+    get('/metrics', async () => {
       source.refreshMetrics();
       return { status: 200, type: metrics.registry.contentType, body: await metrics.registry.metrics() };
-    },
-    '/api/v1/state': () => json(stateJson(state)),
-    '/api/v1/incidents': () => json({ incidents: source.incidents().map(incidentJson) }),
-  };
+    }),
+    get('/api/v1/state', () => json(stateJson(state))),
+    get('/api/v1/incidents', () => json({ incidents: source.incidents().map(incidentJson) })),
+    get('/api/v1/events', createEvents(topology.changes, state.clock)),
+    explainRoute({ topology, state, config }),
+    ...operateRoutes({ topology, token: config.admin.token, log }),
+  ];
 }
 
 /** 200 when every frontend has a server to give; else 503 with the names of those that have none. */
-function readyz(state: StateSource, verbose: boolean) {
+function readyz(state: StateSource, verbose: boolean): Reply {
   const frontends = state.frontends();
   const waiting = frontends.filter(({ available }) => !available);
   const lines = (verbose ? frontends : waiting).map(

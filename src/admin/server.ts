@@ -1,19 +1,12 @@
-// The admin HTTP server: health endpoints, metrics, state and incidents. Read only; knows HTTP and nothing of databases.
-// Owned by app, which passes what each route answers.
+// The admin HTTP server: listens, finds the route for a method and a path, and sends what it answers, whole or as a stream.
+// Knows HTTP and nothing of databases. Owned by app, which passes the routes.
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { type Address, formatAddress } from '../core/address.ts';
 import { describeError, PointsmanError } from '../core/errors.ts';
+import { ADMIN_STREAM_MAX_BYTES } from '../core/limits.ts';
 import { type Logger } from '../core/logger.ts';
-
-export interface Reply {
-  readonly status: number;
-  readonly type: string;
-  readonly body: string;
-  readonly headers?: Readonly<Record<string, string>>;
-}
-
-export type Route = (url: URL) => Reply | Promise<Reply>;
+import { findRoute, type Reply, type Route, type StreamReply } from './route.ts';
 
 export interface AdminServer {
   readonly address: Address;
@@ -24,10 +17,11 @@ export interface AdminServer {
 const MAX_CONNECTIONS = 128;
 const REQUEST_TIMEOUT_MS = 10_000;
 
-export const json = (value: unknown, status = 200): Reply => ({
+export const json = (value: unknown, status = 200, headers: Reply['headers'] = {}): Reply => ({
   status,
   type: 'application/json; charset=utf-8',
   body: `${JSON.stringify(value, null, 2)}\n`,
+  headers,
 });
 
 export const text = (body: string, status = 200): Reply => ({
@@ -39,7 +33,7 @@ export const text = (body: string, status = 200): Reply => ({
 /** Throws BIND_FAILED when the address can't be had. */
 export async function startAdminServer(
   bind: Address,
-  routes: Readonly<Record<string, Route>>,
+  routes: readonly Route[],
   log: Logger,
 ): Promise<AdminServer> {
   const server = createServer((request, response) => void respond(routes, log, request, response));
@@ -79,37 +73,73 @@ function listen(server: Server, bind: Address): Promise<void> {
 }
 
 async function respond(
-  routes: Readonly<Record<string, Route>>,
+  routes: readonly Route[],
   log: Logger,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
+  // No call of ours needs a body: whatever comes is thrown away as it comes, so none is ever held.
   request.resume();
-  let reply: Reply;
+  let reply: Reply | StreamReply;
   try {
     reply = await answer(routes, request);
   } catch (thrown) {
     log.error({ url: request.url, error: describeError(thrown).message }, 'admin request failed');
     reply = json({ error: 'internal error; see the log' }, 500);
   }
-  response.writeHead(reply.status, {
+  const headers = {
     'content-type': reply.type,
-    'content-length': Buffer.byteLength(reply.body),
     'cache-control': 'no-store',
     'x-content-type-options': 'nosniff',
+  };
+  if ('open' in reply) {
+    response.writeHead(200, headers);
+    if (request.method === 'HEAD') response.end();
+    else stream(reply, response);
+    return;
+  }
+  response.writeHead(reply.status, {
+    ...headers,
+    'content-length': Buffer.byteLength(reply.body),
     ...reply.headers,
   });
   response.end(request.method === 'HEAD' ? undefined : reply.body);
 }
 
-function answer(routes: Readonly<Record<string, Route>>, request: IncomingMessage): Reply | Promise<Reply> {
-  if (!URL.canParse(request.url ?? '', 'http://admin')) return json({ error: 'malformed URL' }, 400);
-  const url = new URL(request.url ?? '', 'http://admin');
-  const route = Object.hasOwn(routes, url.pathname) ? routes[url.pathname] : undefined;
-  if (route === undefined) {
-    return json({ error: `no such path: ${url.pathname}`, paths: Object.keys(routes) }, 404);
+/** A reader that doesn't take what is sent is cut off: what waits for it is held in memory. */
+function stream({ open }: StreamReply, response: ServerResponse): void {
+  response.flushHeaders();
+  const end = open(chunk => {
+    if (response.destroyed) return;
+    response.write(chunk);
+    if (response.writableLength > ADMIN_STREAM_MAX_BYTES) response.destroy();
+  });
+  response.on('close', end);
+}
+
+function answer(
+  routes: readonly Route[],
+  request: IncomingMessage,
+): Reply | StreamReply | Promise<Reply | StreamReply> {
+  const { url: target = '', method = '', headers, socket } = request;
+  if (!URL.canParse(target, 'http://admin')) return json({ error: 'malformed URL' }, 400);
+  const url = new URL(target, 'http://admin');
+  const found = findRoute(routes, method === 'HEAD' ? 'GET' : method, url.pathname);
+  switch (found.kind) {
+    case 'malformed':
+      return json({ error: 'malformed path' }, 400);
+    case 'none':
+      return json({ error: `no such path: ${url.pathname}`, paths: routes.map(({ path }) => path) }, 404);
+    case 'other-method': {
+      const allow = found.methods.flatMap(one => (one === 'GET' ? ['GET', 'HEAD'] : [one])).join(', ');
+      return json({ error: `only ${allow} here` }, 405, { allow });
+    }
+    case 'route':
+      return found.route.answer({
+        url,
+        params: found.params,
+        authorization: headers.authorization ?? null,
+        remote: formatAddress({ host: socket.remoteAddress ?? 'unknown', port: socket.remotePort ?? 0 }),
+      });
   }
-  if (request.method !== 'GET' && request.method !== 'HEAD')
-    return json({ error: 'only GET and HEAD here' }, 405);
-  return route(url);
 }

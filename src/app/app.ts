@@ -10,8 +10,9 @@ import { type Logger } from '../core/logger.ts';
 import { type Random } from '../core/random.ts';
 import { createGauges } from '../metrics/gauges.ts';
 import { createMetrics } from '../metrics/metrics.ts';
-import { incidentMetrics, topologyMetrics } from '../metrics/observers.ts';
+import { incidentMetrics, revisedLossMetrics, topologyMetrics } from '../metrics/observers.ts';
 import { describeChange } from '../topology/describe.ts';
+import { type Proxy } from '../proxy/proxy.ts';
 import { IncidentRecorder, type Incident } from '../topology/incidents.ts';
 import { hasRoles, type BackendChange } from '../topology/model.ts';
 import { Topology } from '../topology/topology.ts';
@@ -19,6 +20,8 @@ import { chooseEngine } from './engine.ts';
 import { backendSpecs, createMonitors, type Monitors } from './monitors.ts';
 import { createOrchestrators } from './orchestrators.ts';
 import { createProxyObserver } from './proxy-observer.ts';
+import { Resolver } from './resolver.ts';
+import { StateFile } from './state-file.ts';
 
 export interface AppDeps {
   readonly clock: Clock;
@@ -40,39 +43,52 @@ export interface App {
   close(): Promise<void>;
 }
 
-/** Opens every socket or none: a failed bind closes what was opened and throws BIND_FAILED. */
+/** Opens every socket or none: a failed bind closes what was opened and throws BIND_FAILED. The state file's errors come first. */
 export async function startApp(config: Config, { clock, random, log, version, node }: AppDeps): Promise<App> {
   const createEngine = await chooseEngine(config);
-  const topology = new Topology(backendSpecs(config), clock);
+  const specs = backendSpecs(config);
+  const stateFile = config.stateFile === null ? null : await StateFile.open(config.stateFile, { clock, log });
+  const topology = new Topology(specs, clock, stateFile?.saved);
   const incidents = new IncidentRecorder(clock);
   const metrics = createMetrics({ version, node });
   // The order is the contract: the incident is on record before the proxy closes sessions and counts them into it.
   topology.changes.subscribe(change => incidents.observe(change));
   // The monitors are made last: they report into all of this.
-  const askNow: Monitors['askNow'] = (...server) => monitors.askNow(...server);
+  const askNow: Monitors['askNow'] = (...server) => {
+    monitors.askNow(...server);
+    resolver.askNow(...server);
+  };
   const observer = createProxyObserver(metrics, incidents, log, askNow);
   const proxy = createEngine({ topology, clock, random, observer, log });
-  const sessionsOf = (backend: string, server: string) => proxy.sessionsOf(backend, server);
+  const sessionsOf: Proxy['sessionsOf'] = (...of) => proxy.sessionsOf(...of);
   const live = { views: () => topology.views(), frontends: () => proxy.frontends(), sessionsOf };
   const gauges = createGauges(metrics, live, clock);
   topology.changes.subscribe(change => gauges.observe(change));
   topology.changes.subscribe(topologyMetrics(metrics));
   topology.changes.subscribe(change => logChange(log, change));
   incidents.ended.subscribe(incidentMetrics(metrics));
+  incidents.revised.subscribe(revisedLossMetrics(metrics));
+  incidents.revised.subscribe(incident => logRevision(log, incident));
   incidents.ended.subscribe(incident => logIncident(log, incident));
-  const monitors = createMonitors(config, topology, clock, random);
-  const orchestrators = createOrchestrators(config, { topology, clock, log, askNow });
+  const resolver = new Resolver(specs, { topology, dns: config.dns, clock, log, metrics });
+  const monitors = createMonitors(config, topology, clock, random, resolver.proberFor);
+  const orchestrators = createOrchestrators(config, { topology, resolver, clock, log, askNow });
 
   let admin: AdminServer | undefined;
   async function close(): Promise<void> {
     orchestrators.stop();
+    resolver.stop();
     monitors.stop();
     await proxy.close();
     await admin?.close();
+    await stateFile?.close();
   }
   try {
     const state = { ...live, version, startedAt: new Date(clock.wall()).toISOString(), clock };
     const source = {
+      config,
+      topology,
+      log,
       state,
       metrics,
       refreshMetrics: () => gauges.refresh(),
@@ -84,7 +100,10 @@ export async function startApp(config: Config, { clock, random, log, version, no
     await close();
     throw thrown;
   }
+  // Followed last: whoever serves clients has heard of a change before it is written.
+  stateFile?.follow(topology, () => metrics.stateFileErrors.inc());
   monitors.start();
+  resolver.start();
   orchestrators.start();
   const frontends = new Map(proxy.frontends().map(({ name, bind }) => [name, bind]));
   log.info(
@@ -113,7 +132,8 @@ function logChange(log: Logger, change: BackendChange): void {
   const vacant = hasRoles(after.protocol) && after.primary === null;
   const known = new Set(before.faults.map(({ server, code }) => `${server} ${code}`));
   const faulty = after.faults.some(({ server, code }) => !known.has(`${server} ${code}`));
-  const level = vacant || faulty || after.splitBrain ? 'warn' : 'info';
+  const disagree = before.disagreement === null && after.disagreement !== null;
+  const level = vacant || faulty || disagree || after.splitBrain ? 'warn' : 'info';
   for (const sentence of describeChange(change)) {
     log[level]({ backend: after.name, primary: after.primary, epoch: after.epoch }, sentence);
   }
@@ -123,9 +143,13 @@ function logChange(log: Logger, change: BackendChange): void {
 }
 
 function logIncident(log: Logger, incident: Incident): void {
-  const { id, backend, outcome, oldPrimary, newPrimary, durationMs, sessionsClosed } = incident;
+  const { id, backend, outcome, oldPrimary, newPrimary, durationMs, sessionsClosed, loss } = incident;
   log.warn(
-    { incident: id, backend, outcome, oldPrimary, newPrimary, durationMs, sessionsClosed },
+    { incident: id, backend, outcome, oldPrimary, newPrimary, durationMs, sessionsClosed, loss: loss?.words },
     'incident ended: the backend has a primary again',
   );
+}
+
+function logRevision(log: Logger, { id, backend, loss }: Incident): void {
+  log.warn({ incident: id, backend, loss: loss?.words }, 'more is known of what an incident lost');
 }

@@ -1,13 +1,15 @@
 // Who is asked about a backend beside its servers, and how their words become one counsel: the table from configuration to
 // clients. What is done with the counsel is up to the caller: orchestrators.ts, and `pointsman check --live`.
 
-import { type BackendConfig } from '../config/schema.ts';
+import { type BackendConfig, type DnsConfig } from '../config/schema.ts';
 import { formatAddress, type Address } from '../core/address.ts';
 import { type Clock } from '../core/clock.ts';
+import { DnsClient } from '../health/probers/dns/client.ts';
 import { PatroniClient } from '../health/probers/patroni/client.ts';
 import { PgafClient } from '../health/probers/pg-auto-failover/client.ts';
 import { SentinelClient } from '../health/probers/sentinel/client.ts';
 import { type Counsel } from '../topology/sources/counsel.ts';
+import { dnsCounsel } from '../topology/sources/dns.ts';
 import { patroniCounsel, type PatroniWord } from '../topology/sources/patroni.ts';
 import { pgafCounsel } from '../topology/sources/pg-auto-failover.ts';
 import { sentinelCounsel, type SentinelWord } from '../topology/sources/sentinel.ts';
@@ -24,9 +26,15 @@ export type Follow = (counsel: Counsel) => void;
 /** Empty where nobody is asked. `follow` is called at every new word, from when all have had their say on. */
 export function createCounsellors(
   config: BackendConfig,
+  dns: DnsConfig,
   clock: Clock,
   follow: Follow,
 ): readonly Counsellor[] {
+  const { dns: discovery } = config;
+  if (discovery !== null) {
+    const question = { name: discovery.name, type: discovery.type };
+    return [new DnsClient({ question, dns, clock }, answer => follow(dnsCounsel(discovery, answer)))];
+  }
   switch (config.protocol) {
     case 'redis':
       return sentinels(config, clock, follow);

@@ -1,12 +1,12 @@
 // Builds one monitor per server of every backend and keeps their tempo in step with what the topology knows.
 // Owned by app.
 
-import { formatAddress } from '../core/address.ts';
+import { isIpAddress } from '../config/addresses.ts';
 import { type Clock, type MonotonicMs } from '../core/clock.ts';
 import { type Random } from '../core/random.ts';
 import { type BackendConfig, type Config } from '../config/schema.ts';
 import { Monitor } from '../health/monitor.ts';
-import { createProber, type ProbedServer } from '../health/probers/create.ts';
+import { createProber } from '../health/probers/create.ts';
 import { factsOf } from '../health/result.ts';
 import { freshnessBoundMs, type Tempo } from '../health/schedule.ts';
 import { hasRoles, type BackendView, type ServerView } from '../topology/model.ts';
@@ -29,6 +29,7 @@ export function backendSpecs(config: Config): readonly BackendSpec[] {
       servers: Object.entries(backend.servers).map(([server, { address, weight }]) => ({
         name: server,
         address,
+        ...(isIpAddress(address.host) ? {} : { host: address.host }),
         weight,
       })),
       freshnessMs: freshnessBoundMs(backend.check),
@@ -52,6 +53,7 @@ export function maxServersOf(backend: BackendConfig): number {
 }
 
 function sourceOf(backend: BackendConfig): { readonly maxServers: number } | null {
+  if (backend.dns !== null) return backend.dns;
   switch (backend.protocol) {
     case 'redis':
       return backend.sentinel;
@@ -81,9 +83,16 @@ export interface Monitors {
   stop(): void;
 }
 
-export function createMonitors(config: Config, topology: Topology, clock: Clock, random: Random): Monitors {
+/** `proberFor`: who asks a server; a simulation has its own. */
+export function createMonitors(
+  config: Config,
+  topology: Topology,
+  clock: Clock,
+  random: Random,
+  proberFor: typeof createProber = createProber,
+): Monitors {
   const groups = Object.entries(config.backends).map(([name, backend]) =>
-    backendMonitors(name, backend, topology, clock, random),
+    backendMonitors(name, backend, topology, clock, random, proberFor),
   );
   return {
     start: () => groups.forEach(group => group.start()),
@@ -98,6 +107,7 @@ function backendMonitors(
   topology: Topology,
   clock: Clock,
   random: Random,
+  proberFor: typeof createProber,
 ): Monitors {
   // Servers without roles are never waited for to be promoted: their third pace is the second, and not used.
   const policy = { promotionIntervalMs: backend.check.fastIntervalMs, ...backend.check };
@@ -105,36 +115,36 @@ function backendMonitors(
   const tempo = (): Tempo =>
     tempoOf(topology.view(name), vacantSince === null ? null : clock.now() - vacantSince, clock.now());
 
-  const create = (server: string, target: ProbedServer): Monitor =>
-    new Monitor({
+  const create = ({ name: server, address, host }: ServerView): Monitor => {
+    const configured = backend.servers[server];
+    const writable = configured !== undefined && 'writable' in configured ? configured.writable : null;
+    return new Monitor({
       clock,
       random,
       tempo,
       policy,
-      prober: createProber(backend, target, clock),
+      prober: proberFor(backend, { address, host, writable }, clock),
       report: (health, result) => topology.report(name, server, health, result),
     });
-  const monitors = new Map(
-    Object.entries(backend.servers).map(([server, target]) => [server, create(server, target)] as const),
-  );
-  /** Members that were learned and not configured come and go; who has left is not asked any more. */
+  };
+  const monitors = new Map(topology.view(name).servers.map(server => [server.name, create(server)] as const));
+  /** Members that are learned come and go, and names move from one address to another: who has left is not asked any more. */
   function follow(before: BackendView, after: BackendView): void {
-    for (const { name: server, address } of before.servers) {
-      if (after.servers.some(view => view.name === server && view.address === address)) continue;
-      monitors.get(server)?.stop();
-      monitors.delete(server);
+    for (const server of before.servers) {
+      if (after.servers.some(view => isSamePlace(view, server))) continue;
+      monitors.get(server.name)?.stop();
+      monitors.delete(server.name);
     }
-    for (const { name: server, address } of after.servers) {
-      if (monitors.has(server)) continue;
-      const monitor = create(server, { address });
-      monitors.set(server, monitor);
+    for (const server of after.servers) {
+      if (monitors.has(server.name)) continue;
+      const monitor = create(server);
+      monitors.set(server.name, monitor);
       monitor.start();
     }
   }
   const unsubscribe = topology.changes.subscribe(({ before, after, at }) => {
     if (after.name !== name) return;
-    if (isLearned(backend) && before.servers.map(keyOf).join() !== after.servers.map(keyOf).join())
-      follow(before, after);
+    if (!haveSamePlaces(before, after)) follow(before, after);
     if (before.primary !== after.primary) vacantSince = after.primary === null ? at : null;
     if (tempoOf(before, null, at) !== tempoOf(after, 0, at)) monitors.forEach(monitor => monitor.retune());
   });
@@ -150,7 +160,16 @@ function backendMonitors(
   };
 }
 
-const keyOf = ({ name, address }: ServerView): string => `${name} ${formatAddress(address)}`;
+/** By the objects that hold it, which stay while a server does: asked at every probe. */
+const isSamePlace = (one: ServerView, other: ServerView): boolean =>
+  one.name === other.name && one.address === other.address;
+
+const haveSamePlaces = ({ servers: before }: BackendView, { servers: after }: BackendView): boolean =>
+  before.length === after.length &&
+  before.every((server, index) => {
+    const now = after[index];
+    return now !== undefined && isSamePlace(server, now);
+  });
 
 /** Always calm where there are no roles: each server's own state sets its pace. Vacant while a primary was lost not long ago; doubt while the primary isn't seen well, two claim to be it, or a cluster lost a member just now. */
 function tempoOf(view: BackendView, vacantForMs: number | null, now: MonotonicMs): Tempo {

@@ -3,7 +3,7 @@
 // asked at once when the primary is lost. No weighing here (topology/sources does that), and no sessions (counsellors.ts).
 // Owned by app.
 
-import { type BackendConfig, type Config } from '../config/schema.ts';
+import { type BackendConfig, type Config, type DnsConfig } from '../config/schema.ts';
 import { formatAddress, type Address } from '../core/address.ts';
 import { type Clock, type MonotonicMs } from '../core/clock.ts';
 import { type Logger } from '../core/logger.ts';
@@ -14,12 +14,15 @@ import { assignSlots, slotNames } from '../topology/sources/slots.ts';
 import { type Topology } from '../topology/topology.ts';
 import { createCounsellors, type Counsellor, type Follow } from './counsellors.ts';
 import { isLearned, maxServersOf, type Monitors } from './monitors.ts';
+import { type Resolver } from './resolver.ts';
 
 /** Of every learned server: there is nothing to tell them apart by. */
 const WEIGHT = 100;
 
 export interface OrchestratorDeps {
   readonly topology: Topology;
+  /** Gives the members that were learned their addresses. */
+  readonly resolver: Pick<Resolver, 'setMembers'>;
   readonly clock: Clock;
   readonly log: Logger;
   readonly askNow: Monitors['askNow'];
@@ -40,7 +43,7 @@ interface Group {
 export function createOrchestrators(config: Config, deps: OrchestratorDeps): Orchestrators {
   const groups = new Map(
     Object.entries(config.backends).map(([name, backend]) => {
-      const clients = createCounsellors(backend, deps.clock, createFollower(name, backend, deps));
+      const clients = createCounsellors(backend, config.dns, deps.clock, createFollower(name, backend, deps));
       const group: Group = { clients, pauseMs: backend.check.fastIntervalMs, askedAt: -Infinity };
       return [name, group] as const;
     }),
@@ -63,16 +66,24 @@ export function createOrchestrators(config: Config, deps: OrchestratorDeps): Orc
   };
 }
 
-/** The primary was lost, or a server claims to be it whom the orchestrator doesn't name: it may know more by now. */
+/** A server went down, the primary was lost, or a server claims to be it whom the orchestrator doesn't name: it may know more by now. */
 function needsCounsel(before: BackendView, after: BackendView): boolean {
+  if (hasFallen(before, after)) return true;
   if (after.primary !== null) return false;
   return before.primary !== null || after.disagreement !== null;
 }
 
+function hasFallen({ servers: before }: BackendView, { servers: after }: BackendView): boolean {
+  return after.some(({ name, health }) => {
+    if (health.kind !== 'down') return false;
+    return before.find(server => server.name === name)?.health.kind !== 'down';
+  });
+}
+
 /** What those who are asked say now, once all have answered or had their time to; `null` where there are none. */
-export function consult(config: BackendConfig, clock: Clock): Promise<Counsel | null> {
+export function consult(config: BackendConfig, dns: DnsConfig, clock: Clock): Promise<Counsel | null> {
   return new Promise(resolve => {
-    const clients = createCounsellors(config, clock, counsel => {
+    const clients = createCounsellors(config, dns, clock, counsel => {
       clients.forEach(client => client.stop());
       resolve(counsel);
     });
@@ -85,12 +96,11 @@ export function consult(config: BackendConfig, clock: Clock): Promise<Counsel | 
 function createFollower(
   backend: string,
   config: BackendConfig,
-  { topology, log, askNow }: OrchestratorDeps,
+  { topology, resolver, log, askNow }: OrchestratorDeps,
 ): Follow {
   const names = slotNames(config.protocol, maxServersOf(config));
   let slots: ReadonlyMap<string, Address> = new Map();
   let before: string | null = null;
-  let saidBefore: string | null = null;
   let notesBefore: readonly string[] = [];
 
   function learn(members: Counsel['members']): readonly string[] {
@@ -98,10 +108,12 @@ function createFollower(
     const addresses = members.map(({ address }) => address);
     const { taken, left } = assignSlots(slots, addresses, names);
     slots = taken;
-    topology.setMembers(
-      backend,
-      [...taken].map(([name, address]) => ({ name, address, weight: WEIGHT })),
-    );
+    const hosts = new Map(members.map(({ address, host }) => [formatAddress(address), host]));
+    const learned = [...taken].map(([name, address]) => {
+      const host = hosts.get(formatAddress(address));
+      return { name, address, ...(host === undefined ? {} : { host }), weight: WEIGHT };
+    });
+    resolver.setMembers(backend, learned);
     return left.map(address => `${formatAddress(address)} is left out: max_servers is ${names.length}`);
   }
 
@@ -112,13 +124,10 @@ function createFollower(
       log.info({ backend }, `no more: ${note}`);
     }
     notesBefore = all;
-    const said = opinion?.words ?? 'nobody is named: the orchestrator is silent';
     const { words, against, process, passive } = opinion ?? {};
     const key = JSON.stringify([words, against, process, passive, all]);
     if (key === before) return;
     before = key;
-    if (said !== saidBefore) log.info({ backend }, said);
-    saidBefore = said;
     topology.reportOpinion(backend, opinion, all);
     const named = topology.view(backend).servers.find(server => isNamed(opinion, server));
     if (named !== undefined) askNow(backend, named.name);

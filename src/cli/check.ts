@@ -42,7 +42,7 @@ interface Row {
 async function checkLive(config: Config): Promise<ExitCode> {
   const looks = await Promise.all(
     Object.entries(config.backends).map(async ([backend, options]) => {
-      const counsel = await consult(options, systemClock);
+      const counsel = await consult(options, config.dns, systemClock);
       const rows = membersOf(options, counsel).map(async ([server, target]): Promise<Row> => {
         const prober = createProber(options, target, systemClock)(() => undefined);
         const answer = await prober.probe();
@@ -90,7 +90,7 @@ function membersOf(
   const names = slotNames(protocol, told.length);
   return configured.length > 0
     ? configured
-    : told.map(({ address }, index) => [names[index] ?? '', { address }]);
+    : told.map(({ address, host = null }, index) => [names[index] ?? '', { address, host }]);
 }
 
 /** What is odd about the second signal: it is silent, warns of something, or names another than the one that takes writes. */

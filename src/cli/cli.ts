@@ -1,17 +1,21 @@
 // The command line: yargs knows the commands, their options and their help; each command is a module beside this one.
 // Turns a command's answer, a usage error or a crash into an exit code.
 
-import yargs from 'yargs';
+import yargs, { type Argv } from 'yargs';
 import { version } from '../app/version.ts';
 import { describeError } from '../core/errors.ts';
+import { assumptionKinds } from '../topology/assumptions.ts';
 import { check } from './check.ts';
 import { DEFAULT_CONFIG_FILE } from './config-file.ts';
 import { demo } from './demo/demo.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
+import { explain } from './explain.ts';
+import { isPlace, operate } from './operate.ts';
 import { complain } from './output.ts';
 import { probe } from './probe.ts';
 import { run } from './run.ts';
 import { schema } from './schema.ts';
+import { status } from './status.ts';
 
 const configOption = {
   alias: 'c',
@@ -20,6 +24,22 @@ const configOption = {
   requiresArg: true,
   describe: 'The configuration file',
 } as const;
+
+/** Of commands that speak to a running one. */
+const adminOptions = {
+  config: configOption,
+  url: {
+    type: 'string',
+    requiresArg: true,
+    describe: 'Its admin server, such as http://127.0.0.1:9101, instead of a configuration file',
+  },
+} as const;
+
+const placeOf = (builder: Argv) =>
+  builder
+    .positional('server', { type: 'string', demandOption: true, describe: 'BACKEND/SERVER' })
+    .options(adminOptions)
+    .check(({ server }) => isPlace(server) || 'name the server as BACKEND/SERVER, such as app/pg1');
 
 /** Runs one command; never rejects. */
 export async function main(args: readonly string[]): Promise<ExitCode> {
@@ -68,6 +88,56 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
       argv => answer(() => probe(argv.url, argv.json, argv.timeout * 1000)),
     )
     .command(
+      'status',
+      'What a running Pointsman sees: servers, primaries and why, frontends',
+      builder =>
+        builder
+          .options(adminOptions)
+          .option('watch', { type: 'boolean', default: false, describe: 'Again every second' })
+          .option('json', { type: 'boolean', default: false, describe: 'Print JSON' })
+          .example('$0 status -c /etc/pointsman/pointsman.yaml', 'exit code 1 if it does not answer')
+          .example('$0 status --url http://10.0.0.5:9101 --watch', 'of another machine'),
+      argv => answer(() => status(argv)),
+    )
+    .command(
+      'explain <backend>',
+      'Why a backend has the primary it has, or what would happen if …',
+      builder =>
+        builder
+          .positional('backend', { type: 'string', demandOption: true, describe: 'The backend' })
+          .options(adminOptions)
+          .option('if', {
+            type: 'string',
+            array: true,
+            default: [] as string[],
+            requiresArg: true,
+            describe: `SERVER=STATE, with one of ${Object.keys(assumptionKinds).join(', ')}; may be repeated`,
+          })
+          .option('json', { type: 'boolean', default: false, describe: 'Print JSON' })
+          .example('$0 explain app', 'why is it so?')
+          .example('$0 explain app --if pg1=down --if pg2=promoted', 'and then?'),
+      argv => answer(() => explain(argv.backend, argv.if, argv.json, argv)),
+    )
+    .command(
+      'drain <server>',
+      'No new sessions to a server; those it has go on',
+      builder => placeOf(builder).example('$0 drain app/pg2', 'a running Pointsman is told; needs the token'),
+      argv => answer(() => operate('drain', argv.server, argv)),
+    )
+    .command(
+      'maintenance <server>',
+      'Close the sessions of a server, and elect it no more',
+      builder =>
+        placeOf(builder).example('POINTSMAN_TOKEN=… $0 maintenance app/pg1', 'or admin.token of the file'),
+      argv => answer(() => operate('maintenance', argv.server, argv)),
+    )
+    .command(
+      'ready <server>',
+      'Put a server back that was in drain or maintenance',
+      builder => placeOf(builder).example('$0 ready app/pg1', 'it is elected only by evidence, as ever'),
+      argv => answer(() => operate('ready', argv.server, argv)),
+    )
+    .command(
       'schema',
       'Print the JSON Schema of the configuration',
       builder => builder.example('$0 schema > pointsman.schema.json', 'for your editor'),
@@ -81,6 +151,8 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
     )
     .demandCommand(1, 'Name a command.')
     .strict()
+    // One value for each --if: the next word is an argument of its own.
+    .parserConfiguration({ 'greedy-arrays': false })
     .version(version)
     .alias('help', 'h')
     .wrap(100)

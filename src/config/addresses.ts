@@ -18,6 +18,11 @@ function normalizeHost(host: string): string {
   return /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(address)?.[1] ?? address;
 }
 
+/** Whether a host is an address, and not a name that stands for one. */
+export function isIpAddress(host: string): boolean {
+  return isIP(host) !== 0;
+}
+
 export function isLoopback(host: string): boolean {
   const plain = normalizeHost(host);
   const family = isIP(plain);

@@ -8,6 +8,8 @@ export interface Sources {
   /** Text of a file; throws if it can't be read. */
   readonly readFile: (path: string) => string;
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** `null`, or why no file can be made in that directory. Left out: nobody knows. */
+  readonly whyUnwritable?: (directory: string) => string | null;
 }
 
 interface Interpolation {

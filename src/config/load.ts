@@ -213,6 +213,7 @@ class Loading {
       isLiteral: path => (this.#references.get(pathKey(path)) ?? []).length === 0,
       show: path => this.#show(path),
       whyNoCertificates: file => this.#whyNoCertificates(file),
+      whyUnwritable: directory => this.#sources.whyUnwritable?.(directory) ?? null,
     };
     for (const { severity, path, about, message } of lint(config, source)) {
       if (about.some(one => removed.some(other => areRelated(one, other)))) continue;

@@ -9,6 +9,7 @@ import { mysqlBackend } from './backends/mysql.ts';
 import { postgresBackend } from './backends/postgres.ts';
 import { redisBackend } from './backends/redis.ts';
 import { tcpBackend } from './backends/tcp.ts';
+import { dns } from './schema-dns.ts';
 import { frontend } from './schema-frontend.ts';
 import { address, duration, name } from './schema-values.ts';
 
@@ -18,8 +19,20 @@ const admin = z
       description:
         'Where /metrics, /livez, /readyz and /api/v1 are served. Loopback unless you say otherwise.',
     }),
+    token: z
+      .string()
+      .regex(/^[\x21-\x7e]{1,512}$/, {
+        error: 'is not a token; a token is up to 512 letters, digits and signs, without spaces',
+      })
+      .optional()
+      .meta({
+        description:
+          'What changing calls (`pointsman drain`, `ready`, `maintenance`) must show; take it from `${ENV}` or `${file:/path}`. Left out: every changing call is refused. 16 characters or more where `bind` is not loopback. It crosses the network as it is: keep the port within a network that you trust.',
+        sample: '${file:/run/secrets/pointsman-token}',
+      }),
   })
   .prefault({})
+  .transform(a => ({ bind: a.bind, token: a.token ?? null }))
   .meta({ description: 'The admin HTTP server.' });
 
 const log = z
@@ -65,6 +78,16 @@ export const configSchema = z
     admin,
     log,
     engine,
+    dns,
+    state_file: z
+      .string()
+      .regex(/^[^\0]*[^\0/]$/, { error: 'is not the path of a file' })
+      .optional()
+      .meta({
+        description:
+          'Where the choice of each primary, its epoch, what it rests on and the servers in `drain` or `maintenance` are kept over restarts. Written whole and atomically; the directory must exist and be writable (`FILE.lock` stands there too). Left out: a restart begins without knowledge, and of two writable servers that nothing tells apart none is followed.',
+        sample: '/var/lib/pointsman/state.json',
+      }),
     drain_timeout: duration().prefault('30s').meta({
       description: 'After SIGTERM: how long open sessions may go on before they are closed.',
     }),
@@ -89,6 +112,8 @@ export const configSchema = z
     admin: c.admin,
     log: c.log,
     engine: c.engine,
+    dns: c.dns,
+    stateFile: c.state_file ?? null,
     drainTimeoutMs: c.drain_timeout,
     frontends: c.frontends,
     backends: c.backends,
@@ -107,6 +132,7 @@ export type WholeTlsConfig = CheckConfig<'redis'>['tls'];
 export type SentinelConfig = NonNullable<Extract<BackendConfig, { protocol: 'redis' }>['sentinel']>;
 type PostgresBackend = Extract<BackendConfig, { protocol: 'postgres' }>;
 export type PgAutoFailoverConfig = NonNullable<PostgresBackend['pgAutoFailover']>;
-export type PatroniConfig = NonNullable<PostgresBackend['patroni']>;
+export type DnsConfig = Config['dns'];
+export type DiscoveryConfig = NonNullable<BackendConfig['dns']>;
 export type Route = FrontendConfig['route'];
 export type Balance = FrontendConfig['balance'];

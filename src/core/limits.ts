@@ -64,3 +64,24 @@ export const CONFIG_ISSUES_MAX = 200;
 
 /** A file named by `${file:…}`: passwords and tokens are short. */
 export const SECRET_FILE_MAX_BYTES = 64 * 1024;
+
+/** Targets of SRV records that are looked up: two questions each. */
+export const DNS_TARGETS_MAX = 64;
+
+/** Names that the system looks up at once: each takes a thread of Node's four for as long as its DNS is silent. */
+export const LOOKUPS_MAX = 2;
+
+/** Who may listen to events at once: consoles and log collectors; the rest of the admin connections stays free. */
+export const ADMIN_STREAMS_MAX = 16;
+
+/** What may wait for one of them: an event takes some 300 bytes. */
+export const ADMIN_STREAM_MAX_BYTES = 256 * 1024;
+
+/** Assumptions in one question to `explain`: a backend has a handful of servers. */
+export const ADMIN_ASSUMPTIONS_MAX = 32;
+
+/** The state file: a backend takes some 400 bytes, and one of MySQL with a history in tatters a few MiB. */
+export const STATE_FILE_MAX_BYTES = 64 * 1024 * 1024;
+
+/** An answer of the admin API to a command: the state of 1,000 backends takes some 3 MiB. */
+export const ADMIN_ANSWER_MAX_BYTES = 32 * 1024 * 1024;

@@ -77,6 +77,31 @@ export interface ServerFacts {
   readonly channelsHidden?: boolean;
   /** What it has of the service's transactions, to be measured against its peers'. PostgreSQL tells that by timelines. */
   readonly history: History | null;
+  /** Of PostgreSQL: what a failover may have lost is told by it. */
+  readonly wal: WalFacts | null;
+}
+
+/** What a PostgreSQL server tells of its write-ahead log beside its position. */
+export interface WalFacts {
+  /**
+   * Where the log ended that it replayed last: of a promoted server where it left the log of its old primary, of one that
+   * crashed what it still had. `null` in recovery, and when there was none since it was started.
+   */
+  readonly recoveredTo: string | null;
+  /** `synchronous_standby_names`: empty when no commit waits for a standby. */
+  readonly synchronousNames: string;
+  /** `synchronous_commit` of an ordinary session. */
+  readonly synchronousCommit: string;
+  /** Its standbys now, while commits wait for some; `null` when they don't, or where the probe user may not see it. */
+  readonly standbys: readonly Standby[] | null;
+  /** The name under which its primary knows a standby; `null` while it receives nothing, or where it is hidden. */
+  readonly standbyName: string | null;
+}
+
+export interface Standby {
+  readonly name: string;
+  /** A commit waits for it: `sync` or `quorum`. */
+  readonly synchronous: boolean;
 }
 
 /** One source that a MySQL or MariaDB server replicates from. */
@@ -137,6 +162,7 @@ export const nothingTold: ServerFacts = Object.freeze({
   upstream: null,
   channels: Object.freeze([]),
   history: null,
+  wal: null,
 });
 
 interface ResultBase {
@@ -223,4 +249,24 @@ export interface PgafNode {
   readonly timeline: number | null;
   /** As the server writes it, when it reported last. */
   readonly position: string | null;
+}
+
+/** What DNS says of a name, or of the servers listed under it. */
+export type DnsAnswer =
+  | {
+      readonly kind: 'found';
+      readonly records: readonly DnsRecord[];
+      /** How long that may be kept; `null` where it isn't told. */
+      readonly ttlMs: number | null;
+    }
+  /** `none`: it says that there is no such name, or nothing under it. `failed`: it says nothing. */
+  | { readonly kind: 'none' | 'failed'; readonly detail: string };
+
+export interface DnsRecord {
+  /** Whose address it is: the name that was asked for, or the target of an SRV record. */
+  readonly name: string;
+  /** An IP address. */
+  readonly host: string;
+  /** Of an SRV record. */
+  readonly port: number | null;
 }

@@ -38,10 +38,9 @@ export function nextDelayMs(
   const calmMs = policy.intervalMs * (1 + CALM_JITTER * (2 * random() - 1));
   if (needsAPerson.has(result.code)) return calmMs;
   if (tempo === 'vacant') {
-    // A replica may be promoted at any moment, and a writable server that is refused may catch up at any moment.
-    const facts = factsOf(result);
-    const mayBeNext = facts !== null && (facts.role === 'replica' || facts.writable);
-    return mayBeNext ? policy.promotionIntervalMs : policy.fastIntervalMs;
+    // A replica may be promoted at any moment, one that was may stop being read-only (pg_auto_failover keeps it so until the
+    // old primary must have gone), and a writable server that is refused may catch up.
+    return factsOf(result) !== null ? policy.promotionIntervalMs : policy.fastIntervalMs;
   }
   if (tempo === 'doubt' || outcomeOf(result) === 'inconclusive' || !isSettled(health))
     return policy.fastIntervalMs;

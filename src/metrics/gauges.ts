@@ -13,6 +13,7 @@ import {
   type ServerView,
 } from '../topology/model.ts';
 import { type Metrics } from './metrics.ts';
+import { lossLabels } from './observers.ts';
 
 export interface LiveState {
   views(): readonly BackendView[];
@@ -32,8 +33,12 @@ export interface GaugeReader {
 export function createGauges(metrics: Metrics, state: LiveState, clock: Clock): GaugeReader {
   const bytesSeen = new Map<string, { up: number; down: number }>();
   const withRoles = state.views().filter(({ protocol }) => hasRoles(protocol));
-  const vacantSince = new Map(withRoles.map(view => [view.name, clock.now()]));
-  for (const { name: backend } of withRoles) metrics.backendPrimaryChanges.inc({ backend }, 0);
+  const vacant = withRoles.filter(({ primary }) => primary === null);
+  const vacantSince = new Map(vacant.map(view => [view.name, clock.now()]));
+  for (const { name: backend } of withRoles) {
+    metrics.backendPrimaryChanges.inc({ backend }, 0);
+    for (const loss of lossLabels) metrics.failovers.inc({ backend, loss }, 0);
+  }
 
   const ofServers = [
     metrics.serverUp,

@@ -147,11 +147,30 @@ export function createMetrics(build: { version: string; node: string }) {
     backendSplitBrain: gauge('backend_split_brain', '1 while several servers claim to be writable.', [
       'backend',
     ]),
+    dnsErrors: counter('dns_errors_total', 'Questions to DNS about a name that brought no address.', [
+      'name',
+    ]),
     failoverSeconds: histogram(
       'failover_seconds',
       'From the first bad sign of a primary to the election of the next.',
       ['backend'],
       SLOW_BUCKETS,
+    ),
+    stateFileErrors: counter('state_file_errors_total', 'Writes of the state file that failed.', []),
+    failovers: counter(
+      'failovers_total',
+      'Times another server took over from a primary, by what the loss report said at that moment.',
+      ['backend', 'loss'],
+    ),
+    failoverLostBytes: gauge(
+      'failover_lost_bytes',
+      'Bytes of WAL or of the replication stream that were seen on the primary before the last incident and are missing after it; absent where it is not known.',
+      ['backend'],
+    ),
+    failoverLostTransactions: gauge(
+      'failover_lost_transactions',
+      'Transactions that were seen on the primary before the last incident and are missing after it; absent where it is not known.',
+      ['backend'],
     ),
     sessionsClosed: counter('sessions_closed_total', 'Sessions that ended, by reason.', [
       'frontend',

@@ -4,6 +4,7 @@
 import { outcomeOf } from '../health/result.ts';
 import { type EngineObserver } from '../proxy/events.ts';
 import { type Incident } from '../topology/incidents.ts';
+import { type Loss } from '../topology/loss.ts';
 import { type BackendChange } from '../topology/model.ts';
 import { type Metrics } from './metrics.ts';
 import { Sums } from './sums.ts';
@@ -50,14 +51,48 @@ export function topologyMetrics(metrics: Metrics): (change: BackendChange) => vo
         metrics.serverCheckFailures.inc({ backend, server: server.name, code: result.code });
       }
     }
-    if (after.primary === null || after.primary === lastPrimary.get(backend)) return;
-    if (lastPrimary.has(backend)) metrics.backendPrimaryChanges.inc({ backend });
+    // The first change may be the end of a primary that was known from before a restart.
+    const last = lastPrimary.get(backend) ?? before.primary;
+    if (last !== null) lastPrimary.set(backend, last);
+    if (after.primary === null || after.primary === last) return;
+    if (last !== null) metrics.backendPrimaryChanges.inc({ backend });
     lastPrimary.set(backend, after.primary);
   };
 }
 
 export function incidentMetrics(metrics: Metrics): (incident: Incident) => void {
-  return ({ backend, durationMs }) => {
+  return ({ backend, durationMs, outcome, loss }) => {
     if (durationMs !== null) metrics.failoverSeconds.observe({ backend }, durationMs / 1000);
+    if (loss === null) return;
+    if (outcome === 'failover') metrics.failovers.inc({ backend, loss: lossLabel(loss) });
+    setLoss(metrics, backend, loss);
   };
+}
+
+/** For a report that was revised: how many failovers there were stays as it is. */
+export function revisedLossMetrics(metrics: Metrics): (incident: Incident) => void {
+  return ({ backend, loss }) => {
+    if (loss !== null) setLoss(metrics, backend, loss);
+  };
+}
+
+/** `unseen`: nothing that was seen is missing, and what nobody saw may be. */
+export const lossLabels = ['none', 'unseen', 'seen', 'unknown'] as const;
+
+function lossLabel(loss: Loss): (typeof lossLabels)[number] {
+  if (loss.kind === 'none' || loss.kind === 'unknown') return loss.kind;
+  const amount = loss.kind === 'bytes' ? loss.bytes : loss.count;
+  return amount > 0 ? 'seen' : 'unseen';
+}
+
+/** In the unit of the report; a proven none is none in both. */
+function setLoss(metrics: Metrics, backend: string, loss: Loss): void {
+  const { failoverLostBytes: bytes, failoverLostTransactions: transactions } = metrics;
+  bytes.remove({ backend });
+  transactions.remove({ backend });
+  if (loss.kind === 'bytes') bytes.set({ backend }, loss.bytes);
+  if (loss.kind === 'transactions') transactions.set({ backend }, loss.count);
+  if (loss.kind !== 'none') return;
+  bytes.set({ backend }, 0);
+  transactions.set({ backend }, 0);
 }

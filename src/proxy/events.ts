@@ -38,7 +38,7 @@ export type CloseReason = keyof typeof closeReasons;
 export const connectErrors = {
   refused: 'refused',
   timeout: 'not established within connect_timeout',
-  unreachable: 'no route, or the name does not resolve',
+  unreachable: 'no route',
   local: 'this machine had no socket, port or memory for it',
   unanswered: 'connected, but the connection ended before an answer; the HTTP request was repeated',
   other: 'anything else',

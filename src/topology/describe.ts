@@ -26,6 +26,7 @@ export function describeChange({ before, after }: BackendChange): readonly strin
       );
     }),
   ];
+  sentences.push(...describeCounsel(before, after));
   if (!before.splitBrain && after.splitBrain) {
     sentences.push(`split brain: several servers claim to be writable; ${after.reasons.join('; ')}`);
   }
@@ -41,6 +42,16 @@ export function describeChange({ before, after }: BackendChange): readonly strin
     sentences.push(`${after.name} is still without a primary: ${after.reasons.join('; ')}`);
   }
   return [...sentences, ...describeFaults(before.faults, after.faults)];
+}
+
+/** What the orchestrator says now, and whether the servers say something else. */
+function describeCounsel(before: BackendView, after: BackendView): readonly string[] {
+  const { opinion, orchestrator, disagreement } = after;
+  const sentences: string[] = [];
+  if (before.opinion?.words !== opinion?.words) sentences.push(opinion?.words ?? `silent: ${orchestrator}`);
+  if (before.disagreement === null && disagreement !== null) sentences.push(`disagreement: ${disagreement}`);
+  if (before.disagreement !== null && disagreement === null) sentences.push('the disagreement is over');
+  return sentences;
 }
 
 /** Those that appeared, changed or are over. How many transactions are missing changes at every check and is no news. */
@@ -75,7 +86,7 @@ function describeServer(before: ServerView | undefined, after: ServerView): stri
 }
 
 /** What an operator decided about a server, as the rest of a sentence about it. */
-export function tellAdmin(admin: AdminState): string {
+function tellAdmin(admin: AdminState): string {
   return admin === 'ready' ? 'is ready again (operator)' : `is in ${admin} (operator)`;
 }
 

@@ -202,10 +202,13 @@ function standing(server: ServerView, refused: readonly string[]): 'gone' | 'dou
   return facts !== null && !(facts.role === 'primary' && facts.writable) ? 'gone' : 'doubtful';
 }
 
-function isUnheard(server: ServerView): boolean {
+/** Whether it has yet to say its first word, or to be down. */
+export function isUnheard(server: ServerView): boolean {
   if (server.admin === 'maintenance') return false;
   if (server.result === null) return true;
-  return server.health.kind === 'unknown' && server.health.fails > 0;
+  if (server.health.kind !== 'unknown') return false;
+  // It failed and isn't down yet, or answered and isn't up yet (check.rise): it may be about to claim.
+  return server.health.fails > 0 || factsOf(server.result) !== null;
 }
 
 const names = (claimants: readonly Claimant[]): string =>

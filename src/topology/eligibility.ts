@@ -12,7 +12,7 @@ import { hasRoles, isFresh, type BackendView, type ServerView } from './model.ts
  * Whether this is the primary, its newest result says "writable" and is not older than `freshnessMs`.
  * An elected primary in doubt (a missed probe, a busy server) is not accepting: it keeps its sessions and gets no new ones.
  */
-export function isWritable(server: ServerView, view: BackendView, now: MonotonicMs): boolean {
+function isWritable(server: ServerView, view: BackendView, now: MonotonicMs): boolean {
   if (server.name !== view.primary || !isAnswering(server, view, now)) return false;
   const facts = factsOf(server.result);
   return facts !== null && facts.role === 'primary' && facts.writable;
@@ -23,7 +23,7 @@ export function isWritable(server: ServerView, view: BackendView, now: Monotonic
  * elected (an old one that returned, split brain): that one serves nobody, not even readers. Nor does one that answers and
  * has no role where there are roles (a cluster's member that isn't ready, a server whose orchestrator contradicts it).
  */
-export function isServing(server: ServerView, view: BackendView, now: MonotonicMs): boolean {
+function isServing(server: ServerView, view: BackendView, now: MonotonicMs): boolean {
   if (!isAnswering(server, view, now)) return false;
   const role = factsOf(server.result)?.role;
   if (role === 'primary') return server.name === view.primary;
@@ -31,7 +31,7 @@ export function isServing(server: ServerView, view: BackendView, now: MonotonicM
 }
 
 /** Whether it is a replica to read from. With `maxLagMs`, only one that replicates and is known to be no further behind. */
-export function isReadable(
+function isReadable(
   server: ServerView,
   view: BackendView,
   now: MonotonicMs,

@@ -6,6 +6,10 @@ import { type MultipleWritersPolicy } from '../config/schema.ts';
 import { type ServerFacts } from '../health/result.ts';
 import { type Fault, type Opinion, type ServerView } from './model.ts';
 
+/** How an operator whose service was rebuilt has its past forgotten: the other half of `if that is meant, …`. */
+export const FORGET =
+  'stop Pointsman, remove the backend from its state_file if it has one, and start it again';
+
 export interface Ballot<Memory> {
   readonly servers: readonly ServerView[];
   readonly current: string | null;
@@ -39,6 +43,13 @@ export interface Election<Memory> extends Choice {
   readonly memory: Memory | null;
 }
 
+/** What a memory is taken up with that was saved by a Pointsman before this one. */
+export interface Restart {
+  readonly now: MonotonicMs;
+  /** Whether the server of this name is still the one that had it when the memory was saved. */
+  isSame(server: string): boolean;
+}
+
 /** Pure functions; `Memory` is a frozen value that they alone look into. */
 export interface Evidence<Memory> {
   /** Why this claimant may not be followed now, as a sentence; `null`: nothing speaks against it. */
@@ -53,4 +64,8 @@ export interface Evidence<Memory> {
   remember(ballot: Ballot<Memory>, chosen: Claimant | null): Memory | null;
   /** What is wrong between the servers now, whoever is the primary. */
   faults(ballot: Ballot<Memory>): readonly Fault[];
+  /** For a restart, as what JSON can hold. Moments mean nothing after it: they are kept as ages, if at all. */
+  save(memory: Memory, now: MonotonicMs): object;
+  /** What `save` has made, its ages counted from now; `null`: it isn't that. It elects whom the memory would have elected. */
+  load(saved: unknown, restart: Restart): Memory | null;
 }

@@ -6,6 +6,8 @@ import { INCIDENT_EVENTS_MAX, INCIDENTS_MAX } from '../core/limits.ts';
 import { Topic } from '../core/topic.ts';
 import { factsOf, type CheckCode, type ProbeResult, type ServerFacts } from '../health/result.ts';
 import { describeChange } from './describe.ts';
+import { type Loss } from './loss.ts';
+import { LossWatch } from './loss/watch.ts';
 import { type BackendChange, type BackendView, type ServerView } from './model.ts';
 
 interface FirstSign {
@@ -46,6 +48,8 @@ export interface Incident {
   readonly durationMs: number | null;
   readonly sessionsClosed: number;
   readonly held: { readonly count: number; readonly served: number; readonly maxWaitMs: number };
+  /** What the change of the primary may have lost; `null` while the incident is open. It may be revised once the old primary is back. */
+  readonly loss: Loss | null;
   /** What each server said at the moment of the decision. */
   readonly evidence: readonly Evidence[];
   readonly events: readonly IncidentEvent[];
@@ -69,9 +73,12 @@ const CLOSING_MAX_MS = 1000;
 export class IncidentRecorder {
   /** Published when an incident ends with a new primary. */
   readonly ended = new Topic<Incident>();
+  /** Published when more is known of the loss of one that has ended. */
+  readonly revised = new Topic<Incident>();
   readonly #clock: Clock;
   readonly #incidents: Draft[] = [];
   readonly #suspicions = new Map<string, Suspicion>();
+  readonly #losses = new LossWatch();
   #lastId = 0;
 
   constructor(clock: Clock) {
@@ -80,18 +87,15 @@ export class IncidentRecorder {
 
   /** Newest first. */
   list(): readonly Incident[] {
-    return this.#incidents
-      .map(({ startedAt: _startedAt, endedAt: _endedAt, ...incident }): Incident => ({
-        ...incident,
-        events: [...incident.events],
-      }))
-      .reverse();
+    return this.#incidents.map(published).reverse();
   }
 
   observe(change: BackendChange): void {
+    this.#losses.observe(change);
     this.#suspect(change);
     if (change.before.primary !== change.after.primary) this.#primaryChanged(change);
     this.#narrate(change);
+    this.#reviseLoss(change);
   }
 
   noteSessionsClosed(backend: string, server: string, count: number, why: string): void {
@@ -127,7 +131,10 @@ export class IncidentRecorder {
     if (server === undefined || server.result === null) return;
     if (isWell(server)) this.#suspicions.delete(after.name);
     else if (!this.#suspicions.has(after.name)) {
-      this.#suspicions.set(after.name, { sign: signOf(server.name, server.result), at, events: [] });
+      const known = before.servers.find(({ name }) => name === server.name)?.result ?? null;
+      const sign = signOf(server.name, server.result);
+      const detail = known === null ? `so it was when Pointsman started: ${sign.detail}` : sign.detail;
+      this.#suspicions.set(after.name, { sign: { ...sign, detail }, at, events: [] });
     }
   }
 
@@ -151,6 +158,7 @@ export class IncidentRecorder {
       durationMs: null,
       sessionsClosed: 0,
       held: { count: 0, served: 0, maxWaitMs: 0 },
+      loss: null,
       evidence: evidenceOf(after, at),
       events: [...suspicion.events],
       startedAt: suspicion.at,
@@ -178,8 +186,19 @@ export class IncidentRecorder {
     draft.durationMs = Math.round(at - draft.startedAt);
     draft.evidence = evidenceOf(after, at);
     draft.endedAt = at;
-    const [incident] = this.list().filter(({ id }) => id === draft.id);
-    if (incident !== undefined) this.ended.publish(incident);
+    draft.loss = this.#losses.assess(after.name, draft.oldPrimary, draft.startedAt);
+    this.ended.publish(published(draft));
+  }
+
+  /** The old primary is back and tells how far it really was, or the new one has got what it lacked. */
+  #reviseLoss(change: BackendChange): void {
+    const draft = this.#newestOf(change.after.name);
+    if (draft === undefined || draft.loss === null || draft.endedAt === change.at) return;
+    const loss = this.#losses.revise(change, draft.loss);
+    if (loss === null) return;
+    draft.loss = loss;
+    this.#append(draft, change.at, `loss: ${loss.words}`);
+    this.revised.publish(published(draft));
   }
 
   /** Writes what changed, in words, into the incident that is open or still only suspected. */
@@ -206,6 +225,10 @@ export class IncidentRecorder {
   #newestOf(backend: string): Draft | undefined {
     return this.#incidents.findLast(draft => draft.backend === backend);
   }
+}
+
+function published({ startedAt: _startedAt, endedAt: _endedAt, ...incident }: Draft): Incident {
+  return { ...incident, events: [...incident.events] };
 }
 
 function isWell(server: ServerView): boolean {

@@ -9,7 +9,10 @@ import { type PassedResult, type ProbeResult } from '../health/result.ts';
 
 export interface ServerView {
   readonly name: string;
+  /** Where it is probed and dialed: its host is an IP address, or `host` itself while that has none. */
   readonly address: Address;
+  /** The name that stands for the host; `null`: none, it is known by its address. */
+  readonly host: string | null;
   readonly health: HealthState;
   /** The newest probe result, whatever its outcome; `null` before the first. */
   readonly result: ProbeResult | null;
@@ -88,6 +91,19 @@ export interface BackendView {
   readonly freshnessMs: number;
   /** A server that came up takes this long to grow to its share; 0: at once. */
   readonly slowStartMs: number;
+}
+
+/** Every way in which others may write where a server is: its address, and the name that stands for it. */
+export function addressesOf({
+  address,
+  host = null,
+}: Pick<ServerView, 'address'> & Partial<Pick<ServerView, 'host'>>): readonly Address[] {
+  return host === null ? [address] : [address, { host, port: address.port }];
+}
+
+/** Whether its name stands for no address now: such a server is neither probed nor dialed. */
+export function isNowhere({ address, host }: Pick<ServerView, 'address' | 'host'>): boolean {
+  return address.host === host;
 }
 
 /**

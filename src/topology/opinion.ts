@@ -4,13 +4,14 @@
 
 import { isSameAddress, formatAddress } from '../core/address.ts';
 import { factsOf } from '../health/result.ts';
-import { type BackendView, type Nominee, type Opinion, type ServerView } from './model.ts';
+import { addressesOf, type BackendView, type Nominee, type Opinion, type ServerView } from './model.ts';
 
-type Known = Pick<ServerView, 'name' | 'address'>;
+type Known = Pick<ServerView, 'name' | 'address'> & Partial<Pick<ServerView, 'host'>>;
 
-/** By address as written, else by name: an orchestrator may know a server by another address than clients do. */
-const isMeant = (nominee: Nominee, { name, address }: Known): boolean =>
-  isSameAddress(nominee.address, address) || nominee.name === name;
+/** By address or the name that stands for it, else by name: an orchestrator may know a server by another address than clients do. */
+const isMeant = (nominee: Nominee, server: Known): boolean =>
+  addressesOf(server).some(address => isSameAddress(nominee.address, address)) ||
+  nominee.name === server.name;
 
 /** Whether the orchestrator holds this server to be the primary. */
 export function isNamed(opinion: Opinion | null, server: Known): boolean {

@@ -1,21 +1,26 @@
 // The one source of truth: holds the newest frozen view of every backend and publishes each replacement.
 // Decides nothing itself (elect.ts does) and knows no socket. Fed by the monitors; read by proxy, metrics, incidents, API.
 
-import { type Address } from '../core/address.ts';
+import { isSameAddress, type Address } from '../core/address.ts';
 import { type Clock, type MonotonicMs } from '../core/clock.ts';
 import { invariant } from '../core/errors.ts';
 import { Topic } from '../core/topic.ts';
 import { factsOf, hasPassed, type ProbeResult } from '../health/result.ts';
 import { initialHealth, type HealthState } from '../health/state.ts';
+import { type Assumption } from './assumptions.ts';
 import { electorFor, type Elector, type ElectionRules, type Verdict } from './elector.ts';
+import { imagine, type Outlook } from './imagine.ts';
 import {
+  isNowhere,
   type AdminState,
   type BackendChange,
   type BackendView,
   type Opinion,
   type ServerView,
 } from './model.ts';
-import { disagreementOf } from './opinion.ts';
+import { nextView } from './next-view.ts';
+import { Resumption } from './resumption.ts';
+import { type SavedState } from './saved.ts';
 
 export type BackendSpec = ElectionRules & {
   readonly name: string;
@@ -31,13 +36,18 @@ export type BackendSpec = ElectionRules & {
 export interface ServerSpec {
   readonly name: string;
   readonly address: Address;
+  /** The name that stands for the host of the address, or is that host while it has no address. */
+  readonly host?: string;
   readonly weight: number;
 }
 
 interface BackendState {
   readonly spec: BackendSpec;
   readonly elector: Elector;
+  readonly resumption: Resumption;
   view: BackendView;
+  /** Wall time of the last change of the primary. */
+  since: number | null;
   /** `null`: there is no orchestrator, or it is silent. */
   opinion: Opinion | null | 'awaited';
 }
@@ -51,15 +61,24 @@ export class Topology {
   readonly #clock: Clock;
   readonly #backends: ReadonlyMap<string, BackendState>;
 
-  constructor(specs: readonly BackendSpec[], clock: Clock) {
+  /** `saved`: what `save` gave before a restart. Its primary is the primary again, and in doubt until it has spoken. */
+  constructor(specs: readonly BackendSpec[], clock: Clock, saved: SavedState = new Map()) {
     this.#clock = clock;
     this.#backends = new Map(
-      specs.map(spec => {
-        const elector = electorFor(spec);
-        const opinion = spec.orchestrator === undefined ? null : 'awaited';
-        return [spec.name, { spec, elector, view: initialView(spec, elector), opinion }];
-      }),
+      specs.map(spec => [
+        spec.name,
+        initialState(spec, new Resumption(spec, saved.get(spec.name) ?? null, clock.now())),
+      ]),
     );
+  }
+
+  /** What is to be known after a restart, of every backend. */
+  save(): SavedState {
+    const backends = [...this.#backends].map(
+      ([name, { resumption, view, since, elector }]) =>
+        [name, resumption.save(view, since, elector.save(this.#clock.now()))] as const,
+    );
+    return new Map(backends);
   }
 
   view(backend: string): BackendView {
@@ -96,6 +115,15 @@ export class Topology {
     this.#renew(state, state.view.servers, this.#clock.now());
   }
 
+  /** What would be elected if that were so, at once and later. Nothing is changed, remembered or published. */
+  imagine(backend: string, assumptions: readonly Assumption[]): readonly Outlook[] {
+    const { view, opinion, elector, spec } = this.#state(backend);
+    if (opinion === 'awaited') return [{ afterMs: 0, view, refusals: new Map() }];
+    const settleMs = 'settleMs' in spec ? spec.settleMs : 0;
+    const { freshnessMs } = spec;
+    return imagine({ view, opinion, elector, settleMs, freshnessMs }, assumptions, this.#clock.now());
+  }
+
   /** What an operator decided about a server. Elects, and publishes the change. */
   setAdmin(backend: string, server: string, admin: AdminState): void {
     const state = this.#state(backend);
@@ -107,7 +135,8 @@ export class Topology {
 
   /**
    * The members from now on, in order. One that keeps name and address keeps all that is known of it. A name that goes over to
-   * another address is without a server for one change between: its sessions end with that.
+   * another address is without a server for one change between: its sessions end with that. What an operator decided about a
+   * configured server stays; a learned one is another server then.
    */
   setMembers(backend: string, members: readonly ServerSpec[]): void {
     const state = this.#state(backend);
@@ -117,9 +146,15 @@ export class Topology {
     const at = this.#clock.now();
     const viewOf = (member: ServerSpec): ServerView => {
       const view = known.get(member.name);
-      return view !== undefined && isSame(view, member) ? view : newcomer(member);
+      if (view !== undefined && isSame(view, member)) return view;
+      const admin = state.spec.slots === undefined ? view?.admin : undefined;
+      return newcomer(member, admin ?? state.resumption.takeDecision(member));
     };
-    if (members.some(({ name }) => known.has(name) && !staying.some(member => member.name === name))) {
+    const moves = ({ name }: ServerSpec): boolean => {
+      const view = known.get(name);
+      return view !== undefined && !isNowhere(view) && !staying.some(member => member.name === name);
+    };
+    if (members.some(moves)) {
       this.#renew(state, staying.map(viewOf), at);
     }
     this.#renew(state, members.map(viewOf), at);
@@ -129,21 +164,8 @@ export class Topology {
     const before = state.view;
     const election = electAmong(state, servers, at);
     const opinion = state.opinion === 'awaited' ? null : state.opinion;
-    invariant(
-      election.primary === null || servers.some(view => view.name === election.primary),
-      'the primary is a member of its backend',
-    );
-    state.view = Object.freeze({
-      ...before,
-      servers: Object.freeze([...servers]),
-      primary: election.primary,
-      epoch: election.primary === before.primary ? before.epoch : before.epoch + 1,
-      splitBrain: election.splitBrain,
-      faults: Object.freeze([...election.faults]),
-      opinion,
-      disagreement: disagreementOf({ servers, opinion }),
-      reasons: Object.freeze([...election.reasons]),
-    });
+    state.view = nextView(before, { servers, opinion }, election);
+    if (state.view.primary !== before.primary) state.since = this.#clock.wall();
     this.changes.publish({ before, after: state.view, at });
   }
 
@@ -155,7 +177,7 @@ export class Topology {
 }
 
 function electAmong(
-  { spec, elector, view, opinion }: BackendState,
+  { spec, elector, resumption, view, opinion }: BackendState,
   servers: readonly ServerView[],
   at: MonotonicMs,
 ): Verdict {
@@ -164,49 +186,62 @@ function electAmong(
       primary: null,
       splitBrain: false,
       faults: [],
+      refusals: new Map(),
       reasons: [`waiting for the first word of ${spec.orchestrator}`],
     };
   }
-  const current = servers.some(({ name }) => name === view.primary) ? view.primary : null;
-  return elector.elect({ servers, current, opinion, now: at, freshnessMs: spec.freshnessMs });
+  const present = servers.some(({ name }) => name === view.primary) ? view.primary : null;
+  const current = present ?? resumption.primaryAmong(servers);
+  const verdict = elector.elect({ servers, current, opinion, now: at, freshnessMs: spec.freshnessMs });
+  if (current !== null || verdict.primary !== null) resumption.endWaiting();
+  return verdict;
 }
 
-function isSame(view: ServerView | undefined, { address }: ServerSpec): boolean {
-  return view?.address.host === address.host && view.address.port === address.port;
+function isSame(view: ServerView | undefined, { address, host }: ServerSpec): boolean {
+  return view !== undefined && isSameAddress(view.address, address) && view.host === (host ?? null);
 }
 
-function newcomer({ name, address, weight }: ServerSpec): ServerView {
+function newcomer({ name, address, host, weight }: ServerSpec, admin: AdminState = 'ready'): ServerView {
   return Object.freeze({
     name,
     address,
+    host: host ?? null,
     health: initialHealth,
     result: null,
     lastAnswer: null,
     upSince: null,
     writableSince: null,
     weight,
-    admin: 'ready',
+    admin,
   });
 }
 
-function initialView(spec: BackendSpec, elector: Elector): BackendView {
-  const servers = spec.servers.map(newcomer);
-  return Object.freeze({
+function initialState(spec: BackendSpec, resumption: Resumption): BackendState {
+  const elector = electorFor(spec, resumption.past);
+  const opinion = spec.orchestrator === undefined ? null : 'awaited';
+  const primary = opinion === null ? resumption.primaryAmong(spec.servers) : null;
+  if (primary !== null) resumption.endWaiting();
+  const view: BackendView = Object.freeze({
     name: spec.name,
     protocol: spec.protocol,
-    servers: Object.freeze(servers),
-    primary: null,
-    epoch: 0,
+    servers: Object.freeze(spec.servers.map(each => newcomer(each, resumption.takeDecision(each)))),
+    primary,
+    epoch: resumption.epoch,
     splitBrain: false,
     faults: Object.freeze([]),
     orchestrator: spec.orchestrator ?? null,
     opinion: null,
     notes: Object.freeze([]),
     disagreement: null,
-    reasons: Object.freeze([elector.firstWord]),
+    reasons: Object.freeze([
+      primary === null
+        ? elector.firstWord
+        : `${primary} was the primary before the restart, and has not spoken yet`,
+    ]),
     freshnessMs: spec.freshnessMs,
     slowStartMs: spec.slowStartMs,
   });
+  return { spec, elector, resumption, view, since: resumption.since, opinion };
 }
 
 function observed(view: ServerView, health: HealthState, result: ProbeResult, at: MonotonicMs): ServerView {

@@ -19,7 +19,15 @@ const areas: Readonly<Record<string, Area>> = {
   config: { mayImport: ['core'] },
   health: { mayImport: ['core', 'protocol', 'config'] },
   topology: {
-    mayImport: ['core', 'config', 'health/result.ts', 'health/state.ts', 'protocol/mysql/gtid.ts'],
+    mayImport: [
+      'core',
+      'config',
+      'health/result.ts',
+      'health/state.ts',
+      'protocol/mysql/gtid.ts',
+      'protocol/postgres/lsn.ts',
+      'protocol/postgres/synchronous-names.ts',
+    ],
   },
   proxy: { mayImport: ['core', 'protocol', 'config', 'topology'] },
   metrics: { mayImport: ['core', 'topology', 'proxy/events.ts', 'health/result.ts'] },

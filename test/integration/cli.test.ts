@@ -12,7 +12,10 @@ import { readRepositoryFile } from '../support/repository.ts';
 import { until } from '../support/wait.ts';
 
 const PASSWORD = 'A-Distinctive-Passw0rd';
-const commands = ['run', 'check', 'probe', 'schema', 'demo'];
+const commands = [
+  ...['run', 'check', 'probe', 'status', 'explain', 'drain', 'maintenance', 'ready'],
+  ...['schema', 'demo'],
+];
 
 describe('usage', () => {
   test('--version: the version of the package', async () => {
@@ -23,12 +26,14 @@ describe('usage', () => {
   test('--help: names every command; that of a command has an example', async () => {
     const { code, stdout, stderr } = await pointsman(['--help']);
     assert.deepEqual([code, stderr], [0, '']);
-    for (const command of commands) {
-      assert.match(stdout, new RegExp(`^  pointsman ${command}\\b.+\\w`, 'm'), command);
-      const own = await pointsman([command, '--help']);
-      assert.equal(own.code, 0);
-      assert.match(own.stdout, /Examples:\n.*pointsman /, command);
-    }
+    await Promise.all(
+      commands.map(async command => {
+        assert.match(stdout, new RegExp(`^  pointsman ${command}\\b.+\\w`, 'm'), command);
+        const own = await pointsman([command, '--help']);
+        assert.equal(own.code, 0);
+        assert.match(own.stdout, /Examples:\n.*pointsman /, command);
+      }),
+    );
   });
 
   for (const [what, args, complaint] of [

@@ -36,7 +36,9 @@ async function patroniPeer(t: TestContext, reply: Peer['reply']): Promise<Peer> 
       if (answer === 'silence') return;
       if (answer === 'end') return void socket.end();
       const { status = 200, body } = answer;
-      socket.end(`HTTP/1.0 ${status} x\r\nServer: BaseHTTP/0.6\r\nContent-Type: application/json\r\n\r\n${body}`);
+      socket.end(
+        `HTTP/1.0 ${status} x\r\nServer: BaseHTTP/0.6\r\nContent-Type: application/json\r\n\r\n${body}`,
+      );
     });
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -119,7 +121,20 @@ test('patroni client: asked at once it asks at once, and once more when a questi
   await until('both answers', () => heard.length === 2);
   client.askNow();
   await until('a third', () => heard.length === 3);
-  assert.equal(peer.asked.length, 3);
+});
+
+test('patroni client: once asked at once it asks fast until another leads', async t => {
+  const peer = await patroniPeer(t, () => cluster('a'));
+  const { client, heard } = clientOf(t, peer.port);
+  await until('an answer', () => heard.length === 1);
+  client.askNow();
+  await until('several answers', () => heard.length > 5);
+  peer.reply = () => cluster('b');
+  await until('the other leader', () => heard.at(-1)?.answer?.leader === 'b');
+  const { length } = heard;
+  const other = clientOf(t, peer.port, { intervalMs: 20 });
+  await until('time to pass', () => other.heard.length > 5);
+  assert.equal(heard.length, length, 'and then in its own time');
 });
 
 test('patroni client: whoever is told may ask again at once, or stop it', async t => {

@@ -23,7 +23,7 @@ interface Heard {
 function clientOf(
   t: TestContext,
   monitor: Partial<PgafClientOptions['monitor']> = {},
-  intervals: Partial<Pick<PgafClientOptions, 'intervalMs' | 'fastIntervalMs'>> = {},
+  intervals: Partial<Pick<PgafClientOptions, 'intervalMs' | 'fastIntervalMs' | 'timeoutMs'>> = {},
 ): { client: PgafClient; heard: Heard[]; last: () => Heard | undefined } {
   const heard: Heard[] = [];
   const client = new PgafClient(
@@ -110,6 +110,19 @@ describe('the monitor of pg_auto_failover', () => {
     await until('another answer', () => heard.length > before);
   });
 
+  test('monitor client: a frozen monitor is silent once the time for a question is up, and heard again when it thaws', async t => {
+    const { heard, last } = clientOf(t, {}, { intervalMs: 100, timeoutMs: 500 });
+    await until('an answer', last);
+    cluster.monitor.freeze();
+    try {
+      const { detail } = await until('its silence', () => heard.find(({ answer }) => answer === null));
+      assert.match(detail, /^no answer within 500 ms/);
+    } finally {
+      cluster.monitor.thaw();
+    }
+    await until('it to be heard again', () => (last()?.answer ?? null) !== null);
+  });
+
   // The last: it ends the monitor for a while.
   test('monitor client: a monitor that died is silent at once, and heard again when it is back', async t => {
     const { heard, last } = clientOf(t, {}, { intervalMs: NEVER_MS });
@@ -118,6 +131,6 @@ describe('the monitor of pg_auto_failover', () => {
     const { detail } = await until('its silence', () => heard.find(({ answer }) => answer === null));
     assert.match(detail, /ECONNREFUSED|closed|ECONNRESET|terminat|shut/);
     cluster.monitor.start();
-    await until('it to be heard again', () => last()?.answer != null);
+    await until('it to be heard again', () => (last()?.answer ?? null) !== null);
   });
 });

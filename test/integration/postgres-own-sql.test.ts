@@ -256,7 +256,10 @@ test('rest: where they disagree there is neither a primary nor a replica, and bo
   upper.role = 'primary';
   assert.equal(said(await prober.probe()), 'L7OK primary true');
   upper.role = 'replica';
-  assert.equal(said(await prober.probe()), 'L7OK unknown false');
+  const denied = await prober.probe();
+  assert.equal(denied.code, 'L7REST', 'a Patroni that restarts denies for a moment');
+  assert.equal(denied.detail, 'PostgreSQL takes writes, but GET /primary answers 503');
+  await until('it is denied for good', async () => said(await prober.probe()) === 'L7OK unknown false');
 
   const lower = await patroni(t, 'primary');
   const answer = await probeOnce(t, standby, { rest: lower.rest });

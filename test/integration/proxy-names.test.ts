@@ -1,4 +1,4 @@
-// Servers and binds by name and by IPv6 address, on every engine.
+// Binds by name, servers and binds by IPv6 address, on every engine. Names of servers: dns.test.ts.
 
 import assert from 'node:assert/strict';
 import { startupPacket } from '../support/tcp-packets.ts';
@@ -9,26 +9,22 @@ import { pass, passReplica } from '../support/views.ts';
 const hello = startupPacket();
 const pg1Leads = [{ pg1: pass(), pg2: passReplica() }, 'pg1'] as const;
 
-for (const [title, hosts] of [
-  ['named localhost', { pg1: { named: 'localhost' } }],
-  ['at an IPv6 address', { pg1: { listen: '::1' } }],
-] as const) {
-  onEngines(
-    `dial: a server ${title} is reached`,
-    async (t, engine) => {
-      const stage = await openStage(t, { engine, hosts, initial: pg1Leads });
-      stage.servers['pg1']!.onPeer = ({ socket }) => socket.pipe(socket);
-      const clients = await Promise.all(Array.from({ length: 20 }, () => connectPeer(stage.at(), hello)));
-      await Promise.all(clients.map(client => client.untilBytes(hello.length)));
-      assert.ok(clients.every(({ received }) => received.equals(hello)));
-      await until(() => stage.diary.count('connected pg1') === 20, 'the notices');
-    },
-    oneLoop,
-  );
-}
+onEngines(
+  'dial: a server at an IPv6 address is reached',
+  async (t, engine) => {
+    const hosts = { pg1: { listen: '::1' } };
+    const stage = await openStage(t, { engine, hosts, initial: pg1Leads });
+    stage.servers['pg1']!.onPeer = ({ socket }) => socket.pipe(socket);
+    const clients = await Promise.all(Array.from({ length: 20 }, () => connectPeer(stage.at(), hello)));
+    await Promise.all(clients.map(client => client.untilBytes(hello.length)));
+    assert.ok(clients.every(({ received }) => received.equals(hello)));
+    await until(() => stage.diary.count('connected pg1') === 20, 'the notices');
+  },
+  oneLoop,
+);
 
 onEngines(
-  'dial: a name that does not resolve is unreachable, and told within the connect timeout',
+  'dial: a server whose name was not resolved is unreachable, and that is told within the connect timeout',
   async (t, engine) => {
     const stage = await openStage(t, {
       engine,
@@ -46,20 +42,6 @@ onEngines(
       'connectFailed pg1 unreachable',
       'rejected connect-failed',
     ]);
-  },
-  oneLoop,
-);
-
-onEngines(
-  'dial: a client that leaves while the name is looked up leaves nothing behind',
-  async (t, engine) => {
-    const stage = await openStage(t, { engine, hosts: { pg1: { named: 'localhost' } }, initial: pg1Leads });
-    for (let round = 0; round < 50; round += 1) {
-      const client = await connectPeer(stage.at(), hello);
-      client.socket.resetAndDestroy();
-    }
-    await until(() => stage.gauge().connections === 0, 'the gauges to return to 0');
-    assert.equal(stage.diary.count('workerLost'), 0);
   },
   oneLoop,
 );

@@ -15,6 +15,7 @@ const RUNS = { numRuns: 10_000 };
 const session = Buffer.concat([
   frame('R', Buffer.concat([int32(10), Buffer.from('SCRAM-SHA-256\0\0')])),
   welcome,
+  frame('A', Buffer.concat([int32(4711), Buffer.from('state\0{}\0')])),
   frame('N', 'SNOTICE\0C00000\0Mhello\0\0'),
   frame('T', Buffer.concat([Buffer.from([0, 1, 0x61, 0]), Buffer.alloc(18)])),
   primaryAnswer,
@@ -37,7 +38,7 @@ const mutated = (base: Uint8Array): fc.Arbitrary<Buffer> =>
 
 const noise = fc.uint8Array({ maxLength: 400 }).map(bytes => Buffer.from(bytes));
 const typed = fc
-  .tuple(fc.constantFrom(...'RSKENTDCIZ'), fc.uint8Array({ maxLength: 60 }))
+  .tuple(fc.constantFrom(...'ARSKENTDCIZ'), fc.uint8Array({ maxLength: 60 }))
   .map(([type, body]) => frame(type, body));
 const pieces = fc.integer({ min: 1, max: 50 });
 

@@ -65,6 +65,10 @@ describe('kill -9 of the primary (PostgreSQL 18)', () => {
     assert.ok(incident.clients_held.count > 0 && incident.clients_held.served > 0);
     assert.equal(incident.evidence.find(({ server }) => server === 'pg2')?.timeline, 2);
     assert.ok(incident.events.some(({ text }) => text.includes('without a primary')));
+    assert.match(
+      incident.loss?.words ?? '',
+      /^none: synchronous: pg1 answered no commit before pg2 had it \(synchronous_standby_names = pg2;/,
+    );
   });
 
   test('return: the old primary comes back writable on its old timeline; nobody reaches it and split brain is reported', async () => {

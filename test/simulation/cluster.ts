@@ -3,7 +3,7 @@
 // Pointsman hears only its opinion, and that only where the setup says so. Driven by simulation.ts, disturbed by faults.ts.
 
 import { type Nominee, type Opinion } from '../../src/topology/model.ts';
-import { SimServer, type Data } from './server.ts';
+import { type SimServer, type Data } from './server.ts';
 import { type SimTime } from './time.ts';
 
 const TURN_MS = 50;
@@ -21,6 +21,8 @@ export interface ClusterSetup {
 
 export class Cluster {
   readonly servers: readonly SimServer[];
+  /** Those that are in it: the others run and concern nobody. */
+  readonly members: Set<SimServer>;
   leader: SimServer;
   /** Servers that the orchestrator can't see, and those cut off from their peers: how often each. */
   readonly unseen = new Map<SimServer, number>();
@@ -35,10 +37,14 @@ export class Cluster {
   #lostSince: number | null = null;
   #branches = 1;
   #stopped = false;
+  /** Of the cluster that it manages: a server with other data is none of it. */
+  #systemId: string;
 
   constructor(servers: readonly SimServer[], setup: ClusterSetup, time: SimTime) {
     this.servers = servers;
+    this.members = new Set(servers);
     this.leader = servers[0]!;
+    this.#systemId = this.leader.data.systemId;
     this.#setup = setup;
     this.#time = time;
   }
@@ -65,6 +71,7 @@ export class Cluster {
     server.data = {
       ...data,
       timeline: data.timeline + 1,
+      recoveredTo: data.lsn,
       branch: this.#branches,
       forks: [...data.forks, { timeline: data.timeline, lsn: data.lsn, id: data.branch }],
     };
@@ -88,7 +95,14 @@ export class Cluster {
   /** Another cluster's data in the place of this one's: a new system identifier, and it takes writes. */
   replace(server: SimServer, systemId: string): void {
     this.#branches += 1;
-    const data: Data = { systemId, timeline: 1, lsn: 1000, forks: [], branch: this.#branches };
+    const data: Data = {
+      systemId,
+      timeline: 1,
+      lsn: 1000,
+      recoveredTo: null,
+      forks: [],
+      branch: this.#branches,
+    };
     this.#restartWith(server, data, null);
   }
 
@@ -98,23 +112,37 @@ export class Cluster {
     const last = data.forks.at(-1);
     const older = last !== undefined && data.lsn - bytes <= last.lsn;
     const restored: Data = older
-      ? { ...data, timeline: last.timeline, lsn: Math.max(1, last.lsn - bytes), branch: last.id, forks: data.forks.slice(0, -1) }
+      ? {
+          ...data,
+          timeline: last.timeline,
+          lsn: Math.max(1, last.lsn - bytes),
+          branch: last.id,
+          forks: data.forks.slice(0, -1),
+        }
       : { ...data, lsn: Math.max(1, data.lsn - bytes) };
     this.#restartWith(server, restored, null);
   }
 
-  /** All is well again: the one with the newest history leads, everybody else follows it. */
-  heal(systemId: string): SimServer {
+  /**
+   * All is well again: the one with the newest history leads, everybody else follows it. `followed`: what clients were led
+   * to last; people bring that back, and not another cluster or an older state of it.
+   */
+  heal(followed: { readonly systemId: string; readonly timeline: number }): void {
     this.unseen.clear();
     this.cutOff.clear();
     this.paused = 0;
     this.silent = 0;
     this.lie = null;
     this.#lostSince = null;
-    const own = this.servers.filter(({ data }) => data.systemId === systemId);
-    const newest = Math.max(...own.map(({ data }) => data.timeline));
+    const { systemId, timeline } = followed;
+    const members = [...this.members];
+    const own = members.filter(({ data }) => data.systemId === systemId);
+    const newest = Math.max(timeline, ...own.map(({ data }) => data.timeline));
     const holders = own.filter(({ data }) => data.timeline === newest);
-    const winner = holders.find(server => server.isPrimary) ?? holders[0] ?? this.servers[0]!;
+    const winner = holders.find(server => server.isPrimary) ?? holders[0] ?? own[0] ?? members[0]!;
+    const { data } = winner;
+    if (data.systemId !== systemId) winner.data = { ...data, systemId, timeline: newest + 1, forks: [] };
+    else if (data.timeline < newest) winner.data = { ...data, timeline: newest + 1 };
     winner.start(50);
     for (const server of this.servers) {
       server.readOnly = false;
@@ -123,14 +151,16 @@ export class Cluster {
     }
     if (!winner.isPrimary) this.promote(winner);
     this.leader = winner;
-    return winner;
+    this.#systemId = systemId;
   }
 
   opinion(at: number): Opinion | null {
     if (this.silent > 0) return null;
     const nobody = this.#lostSince !== null && this.#setup.namesNobody;
     const named = this.lie ?? (nobody ? null : this.leader);
-    const against = this.servers.filter(server => server !== named && server.isPrimary && server.data.timeline < this.leader.data.timeline);
+    const against = this.servers.filter(
+      server => server !== named && server.isPrimary && server.data.timeline < this.leader.data.timeline,
+    );
     return {
       words: named === null ? 'the orchestrator names nobody' : `the orchestrator names ${named.name}`,
       primary: named === null ? null : nominee(named),
@@ -152,7 +182,7 @@ export class Cluster {
         !this.cutOff.has(server) &&
         !this.cutOff.has(upstream) &&
         this.#mayFollow(server.data, upstream.data);
-      if (server.streaming) server.data = { ...upstream.data };
+      if (server.streaming) server.data = { ...upstream.data, recoveredTo: null };
     }
   }
 
@@ -166,7 +196,7 @@ export class Cluster {
   #watch(): void {
     if (this.paused > 0) return;
     const { now } = this.#time;
-    if (!this.#sees(this.leader) || !this.leader.isPrimary) {
+    if (!this.#sees(this.leader) || !this.leader.isPrimary || this.leader.data.systemId !== this.#systemId) {
       this.#lostSince ??= now;
       if (now - this.#lostSince >= this.#setup.patienceMs) this.#replaceLeader();
       return;
@@ -174,7 +204,8 @@ export class Cluster {
     this.#lostSince = null;
     for (const server of this.servers) {
       const strange = server !== this.leader && this.#sees(server) && server.upstream !== this.leader;
-      const stuck = server !== this.leader && this.#sees(server) && !server.streaming && !this.cutOff.has(server);
+      const stuck =
+        server !== this.leader && this.#sees(server) && !server.streaming && !this.cutOff.has(server);
       if (!strange && !stuck) {
         this.#strangeSince.delete(server);
         continue;
@@ -191,9 +222,16 @@ export class Cluster {
   #replaceLeader(): void {
     const { leader } = this;
     const able = this.servers.filter(
-      server => server !== leader && this.#sees(server) && !server.isPrimary && server.data.systemId === leader.data.systemId,
+      server =>
+        server !== leader &&
+        this.#sees(server) &&
+        !server.isPrimary &&
+        server.data.systemId === this.#systemId,
     );
-    const best = able.reduce<SimServer | null>((a, b) => (a === null || isAhead(b.data, a.data) ? b : a), null);
+    const best = able.reduce<SimServer | null>(
+      (a, b) => (a === null || isAhead(b.data, a.data) ? b : a),
+      null,
+    );
     if (best !== null) this.#lead(best);
   }
 
@@ -218,7 +256,9 @@ export class Cluster {
   }
 
   #sees(server: SimServer): boolean {
-    return server.state === 'running' && !server.frozen && !this.unseen.has(server);
+    return (
+      server.state === 'running' && !server.frozen && !this.unseen.has(server) && this.members.has(server)
+    );
   }
 }
 

@@ -117,7 +117,9 @@ export class ServerConnection implements Remote {
 
   #died(silently: boolean): void {
     this.#isDead = true;
-    if (!silently) this.#sendReset();
+    // Of a machine without power the next keepalive tells, when it is back; sooner here than in life.
+    if (silently) this.#send('to', () => this.#sendReset());
+    else this.#sendReset();
   }
 
   #sendReset(): void {

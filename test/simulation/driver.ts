@@ -59,7 +59,10 @@ export class SimDriver implements Driver, SocketBooks {
     if (events === undefined) return null;
     const socket = new SimSocket(remote, this, { frontend });
     this.#clients += 1;
-    const client: IncomingClient = { address: { host: '10.1.0.1', port: 1 + (this.#clients % 60_000) }, socket };
+    const client: IncomingClient = {
+      address: { host: '10.1.0.1', port: 1 + (this.#clients % 60_000) },
+      socket,
+    };
     events.accepted(client);
     return socket;
   }

@@ -48,9 +48,12 @@ export function apply(fault: Fault, world: FaultWorld): void {
   };
   switch (fault.kind) {
     case 'kill':
+      if (server.state !== 'off') server.die('stopped');
+      return after(() => server.start(50 + random() * 500));
     case 'power-off':
-      if (server.state === 'stopped' || server.state === 'off') return;
-      server.die(fault.kind === 'kill' ? 'stopped' : 'off');
+      server.die('off');
+      // What is sent to it meanwhile is sent again when it is back, and then reset.
+      cut('to');
       return after(() => server.start(50 + random() * 500));
     case 'restart':
       if (server.state !== 'running') return;

@@ -58,7 +58,7 @@ export class Path {
   }
 
   mend(direction: Direction): void {
-    this.cuts[direction] -= 1;
+    this.cuts[direction] = Math.max(0, this.cuts[direction] - 1);
     if (this.cuts[direction] > 0) return;
     for (const { lanes, message } of this.#stalled[direction].splice(0)) {
       if (message.isDropped) continue;

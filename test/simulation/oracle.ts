@@ -5,6 +5,7 @@
 
 import { type ProbeAnswer } from '../../src/health/prober.ts';
 import { type Opinion } from '../../src/topology/model.ts';
+import { type Loss } from '../../src/topology/loss.ts';
 import { type SessionWitness } from './socket.ts';
 import { lsnOf, Witness, type Bounds } from './witness.ts';
 
@@ -23,6 +24,16 @@ export interface OracleSetup extends Bounds {
   readonly routes: Readonly<Record<string, string>>;
 }
 
+/** Branches of the true history, each with the position where it was left. */
+type Line = readonly (readonly [branch: number, lsn: number])[];
+
+function lineOf(text: string): Line {
+  return text.split(' ').map(part => {
+    const [branch, lsn] = part.split('@');
+    return [Number(branch), Number(lsn)];
+  });
+}
+
 export class Oracle {
   readonly violations: Violation[] = [];
   isClosing = false;
@@ -39,6 +50,10 @@ export class Oracle {
   #lineage: { systemId: string; timeline: number } | null = null;
   #everFollowed = false;
   #straySessions = 0;
+  /** The true history of the followed server as of its newest word, and that of the one before it, as of its last. */
+  #line: Line | null = null;
+  #formerLine: Line | null = null;
+  #formerTimeline = 0;
   /** Was followed until the change that is being carried out now. */
   #leaving: Witness | null = null;
 
@@ -52,6 +67,11 @@ export class Oracle {
     this.violations.push({ rule, atMs: this.#now(), what });
   }
 
+  /** What clients were led to last; `null`: to nothing yet. */
+  get followed(): { readonly systemId: string; readonly timeline: number } | null {
+    return this.#lineage;
+  }
+
   // Inputs
 
   members(list: readonly { readonly name: string; readonly address: string }[]): void {
@@ -60,7 +80,8 @@ export class Oracle {
     this.#names = new Map(list.map(({ name, address }) => [name, this.#witness(address)]));
     for (const member of this.#members) member.isMember = true;
     this.#straySessions = 0;
-    for (const witness of this.#witnesses.values()) if (!witness.isMember) this.#straySessions += witness.sessions;
+    for (const witness of this.#witnesses.values())
+      if (!witness.isMember) this.#straySessions += witness.sessions;
   }
 
   monitored(address: string): void {
@@ -82,6 +103,28 @@ export class Oracle {
 
   // Outputs
 
+  /** What was seen of the old primary's own history and isn't in the new one's is lost: a report may not say less. */
+  lossReported(newPrimary: string | null, loss: Loss | null): void {
+    const former = this.#formerLine;
+    const present = this.#line;
+    const told = loss?.kind === 'none' ? 0 : loss?.kind === 'bytes' ? loss.bytes : null;
+    if (former === null || present === null || told === null || loss === null) return;
+    // “At least” is no promise of the contrary.
+    if (loss.kind === 'bytes' && loss.atLeast) return;
+    const [branch, seen] = former.at(-1) ?? [0, 0];
+    const [, start] = former.at(-2) ?? [0, 0];
+    const shared = present.find(([id]) => id === branch)?.[1] ?? null;
+    // Nothing that servers tell shows that one was promoted twice over from a history that only bears the same numbers.
+    if (shared === null && this.#formerTimeline !== (this.#lineage?.timeline ?? 0)) return;
+    const covered = shared ?? start;
+    if (seen - covered > told) {
+      this.violation(
+        9,
+        `${newPrimary} lacks ${seen - covered} bytes that were seen, and the report says: ${loss.words}`,
+      );
+    }
+  }
+
   published(primary: string | null): void {
     const next = primary === null ? null : (this.#names.get(primary) ?? null);
     const before = this.#followed;
@@ -89,7 +132,11 @@ export class Oracle {
     if (next !== before) {
       this.#mix(next === null ? 7 : next.address.charCodeAt(next.address.length - 6));
       if (next === null) this.#judgeLoss(before!);
-      else this.#judgeElection(before, next);
+      else {
+        this.#judgeElection(before, next);
+        this.#formerLine = this.#line;
+        this.#formerTimeline = this.#lineage?.timeline ?? 0;
+      }
       this.#followed = next;
       if (next !== null) this.#everFollowed = true;
       if (before !== null) before.demotions += 1;
@@ -136,15 +183,22 @@ export class Oracle {
 
   /** After every step: what must hold at any time. */
   afterStep(): void {
-    if (this.#straySessions > 0) this.violation(4, 'a session is open to a server that is no member any more');
+    if (this.#straySessions > 0)
+      this.violation(4, 'a session is open to a server that is no member any more');
     let writers = 0;
     for (const server of this.#members) {
       if (server.sessions === 0) continue;
       if (server.primarySessions > 0) {
         writers += 1;
         if (server.saysOtherwise) {
-          this.violation(3, `${server.address} has said that it isn't writable, and keeps sessions of writers`);
+          this.violation(
+            3,
+            `${server.address} has said that it isn't writable, and keeps sessions of writers`,
+          );
         }
+      }
+      if (server.admin === 'maintenance') {
+        this.violation(4, `${server.address} is in maintenance, and keeps sessions`);
       }
       if (server.health === 'down') this.violation(3, `${server.address} is down, and keeps sessions`);
     }
@@ -155,24 +209,31 @@ export class Oracle {
 
   #judgePrimarySplice(server: Witness): void {
     const { address } = server;
-    if (!server.saysWritable) this.violation(1, `a writer is joined to ${address}, whose newest word is ${server.code}`);
+    if (!server.saysWritable)
+      this.violation(1, `a writer is joined to ${address}, whose newest word is ${server.code}`);
     for (const other of this.#witnesses.values()) {
       if (other === server) continue;
       if (other.primarySessions > 0) {
         this.violation(2, `a writer is joined to ${address} while others are joined to ${other.address}`);
       }
       if (other === this.#leaving && other.sessions > 0) {
-        this.violation(3, `a writer is joined to ${address}, and sessions to ${other.address} are still open`);
+        this.violation(
+          3,
+          `a writer is joined to ${address}, and sessions to ${other.address} are still open`,
+        );
       }
     }
-    if (this.#followed !== server) this.violation(2, `a writer is joined to ${address}, which is not the primary`);
+    if (this.#followed !== server)
+      this.violation(2, `a writer is joined to ${address}, which is not the primary`);
   }
 
   #judgeSplice(server: Witness, route: string): void {
     const { address } = server;
     if (!server.isMember) this.violation(4, `a client is joined to ${address}, which is no member`);
-    if (server.admin !== 'ready') this.violation(1, `a client is joined to ${address}, which is in ${server.admin}`);
-    if (server.health !== 'up') this.violation(1, `a client is joined to ${address}, which is ${server.health}`);
+    if (server.admin !== 'ready')
+      this.violation(1, `a client is joined to ${address}, which is in ${server.admin}`);
+    if (server.health !== 'up')
+      this.violation(1, `a client is joined to ${address}, which is ${server.health}`);
     if (server.facts === null || !server.isFresh(this.#now(), this.#setup)) {
       this.violation(1, `a client is joined to ${address} on an answer that proves nothing now`);
     }
@@ -186,20 +247,28 @@ export class Oracle {
     const own = server.lastFacts;
     if (policy !== 'newest' || own === null || own.timeline === null) return;
     const newer = this.#members.filter(
-      ({ facts }) => facts !== null && facts.systemId === own.systemId && (facts.timeline ?? 0) > own.timeline!,
+      ({ facts }) =>
+        facts !== null && facts.systemId === own.systemId && (facts.timeline ?? 0) > own.timeline!,
     );
     const [only] = newer;
     if (only === undefined || newer.length > 1 || only === server || !this.#claims(only)) return;
     if (this.#objectionTo(only) !== null) return;
-    this.violation(9, `a write goes to ${server.address}, though ${only.address} is known to have succeeded it`);
+    this.violation(
+      9,
+      `a write goes to ${server.address}, though ${only.address} is known to have succeeded it`,
+    );
   }
 
   #judgeClosing(server: Witness, route: string, bornUnder: number): void {
-    if (this.isClosing || !server.isMember || server.health === 'down' || server.admin === 'maintenance') return;
+    if (this.isClosing || !server.isMember || server.health === 'down' || server.admin === 'maintenance')
+      return;
     const demoted = server.demotions > bornUnder;
     const isFollowed = this.#followed === server;
     if (demoted || (route === 'primary' && !isFollowed) || (route === 'replica' && isFollowed)) return;
-    this.violation(7, `a session to ${server.address} is closed for nothing: its newest word is ${server.code}`);
+    this.violation(
+      7,
+      `a session to ${server.address} is closed for nothing: its newest word is ${server.code}`,
+    );
   }
 
   /** Nobody is followed any more. */
@@ -207,7 +276,10 @@ export class Oracle {
     if (this.#isGone(before)) return;
     const claimants = this.#members.filter(member => this.#claims(member));
     if (this.#setup.policy === 'block' && claimants.length > 1) return;
-    this.violation(this.#ruleOfSight(before), `${before.address} is given up, though it is ${this.#sightOf(before)}`);
+    this.violation(
+      this.#ruleOfSight(before),
+      `${before.address} is given up, though it is ${this.#sightOf(before)}`,
+    );
   }
 
   #judgeElection(before: Witness | null, next: Witness): void {
@@ -220,13 +292,19 @@ export class Oracle {
     if (objection !== null) this.violation(6, `${address} is elected, though ${objection}`);
     if (!this.#everFollowed) {
       const unheard = this.#members.filter(member => !member.isHeard && member.admin !== 'maintenance');
-      if (unheard.length > 0) this.violation(6, `${address} is elected before ${unheard[0]?.address} was heard`);
+      const unsure = this.#members.filter(member => member.saysWritable && member.health === 'unknown');
+      if (unsure.length > 0)
+        this.violation(6, `${address} is elected while ${unsure[0]?.address} is about to claim it`);
+      if (unheard.length > 0)
+        this.violation(6, `${address} is elected before ${unheard[0]?.address} was heard`);
     }
     this.#judgeAmongSeveral(next);
     if (before === null || this.#isGone(before)) return;
     const newer = this.#isNewer(next);
     const isWell = this.#claims(before);
-    const allowed = isWell ? newer && this.#setup.policy === 'newest' : newer || this.#isNamed(next);
+    const allowed = isWell
+      ? this.#setup.policy === 'newest' && this.#beats(next, before)
+      : newer || this.#isNamed(next);
     if (allowed) return;
     this.violation(
       this.#ruleOfSight(before),
@@ -237,14 +315,16 @@ export class Oracle {
   #judgeAmongSeveral(next: Witness): void {
     const { policy } = this.#setup;
     const claimants = this.#members.filter(member => this.#claims(member));
-    if (policy === 'block' && claimants.length > 1) this.violation(6, `${next.address} is elected among several (block)`);
+    if (policy === 'block' && claimants.length > 1)
+      this.violation(6, `${next.address} is elected among several (block)`);
     const rivals = claimants.filter(other => other !== next && this.#objectionTo(other) === null);
     for (const rival of rivals) {
       const beaten =
         policy === 'newest'
           ? this.#beats(next, rival)
           : policy === 'ordered' && this.#members.indexOf(next) < this.#members.indexOf(rival);
-      if (!beaten) this.violation(6, `${next.address} is elected without a better right than ${rival.address}`);
+      if (!beaten)
+        this.violation(6, `${next.address} is elected without a better right than ${rival.address}`);
     }
   }
 
@@ -258,7 +338,13 @@ export class Oracle {
 
   /** Lost by its own word, by proof of its death, or by somebody's decision: not merely out of sight. */
   #isGone(server: Witness): boolean {
-    if (!server.isMember || server.admin === 'maintenance' || server.health === 'down' || server.saysOtherwise) return true;
+    if (
+      !server.isMember ||
+      server.admin === 'maintenance' ||
+      server.health === 'down' ||
+      server.saysOtherwise
+    )
+      return true;
     return this.#claims(server) && (this.#isOutdated(server) || this.#isContradicted(server));
   }
 
@@ -293,7 +379,9 @@ export class Oracle {
 
   #isNewer({ facts }: Witness): boolean {
     const lineage = this.#lineage;
-    return lineage !== null && facts?.systemId === lineage.systemId && (facts.timeline ?? 0) > lineage.timeline;
+    return (
+      lineage !== null && facts?.systemId === lineage.systemId && (facts.timeline ?? 0) > lineage.timeline
+    );
   }
 
   #isContradicted(server: Witness): boolean {
@@ -307,7 +395,8 @@ export class Oracle {
 
   #isNamed(server: Witness): boolean {
     const opinion = this.#opinion;
-    if (opinion === null || opinion === 'awaited' || opinion.passive || opinion.primary === null) return false;
+    if (opinion === null || opinion === 'awaited' || opinion.passive || opinion.primary === null)
+      return false;
     return !this.#isContradicted(server);
   }
 
@@ -316,7 +405,8 @@ export class Oracle {
     if (facts === null || lsn === null) return false;
     return this.#members.some(other => {
       const theirs = other.lastFacts;
-      if (other === server || theirs === null || theirs.role !== 'replica' || other.lastFactsAt > at) return false;
+      if (other === server || theirs === null || theirs.role !== 'replica' || other.lastFactsAt > at)
+        return false;
       const comparable = theirs.systemId === facts.systemId && theirs.timeline === facts.timeline;
       return comparable && (lsnOf(theirs) ?? 0) > lsn;
     });
@@ -324,13 +414,15 @@ export class Oracle {
 
   #isUnsettled(server: Witness): boolean {
     const { settleMs } = this.#setup;
-    if (settleMs === 0 || this.#lineage === null || this.#isNewer(server) || this.#isNamed(server)) return false;
+    if (settleMs === 0 || this.#lineage === null || this.#isNewer(server) || this.#isNamed(server))
+      return false;
     return server.writableSince === null || this.#now() - server.writableSince < settleMs;
   }
 
   #learn({ facts }: Witness): void {
     const lineage = this.#lineage;
     if (facts === null || facts.systemId === null || facts.timeline === null) return;
+    this.#line = lineOf(facts.version ?? '');
     if (lineage?.systemId === facts.systemId && lineage.timeline >= facts.timeline) return;
     this.#lineage = { systemId: facts.systemId, timeline: facts.timeline };
   }

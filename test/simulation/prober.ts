@@ -50,7 +50,9 @@ export class SimProber implements Prober {
     const pending = new Pending();
     const { clock, timeoutMs } = this.#world;
     const code = this.#session === null ? 'L4TOUT' : 'L7TOUT';
-    const timer = clock.schedule(timeoutMs, () => this.#settle(run, failed(code, 'no answer in time'), false));
+    const timer = clock.schedule(timeoutMs, () =>
+      this.#settle(run, failed(code, 'no answer in time'), false),
+    );
     const run = { pending, timer };
     this.#run = run;
     this.#send('to', () => this.#asked(run));

@@ -10,6 +10,8 @@ export interface Setup {
   /** Of everything that happens by chance while it runs: delays, losses, what clients do. */
   readonly seed: number;
   readonly durationMs: number;
+  /** After all is healed, for everything to come to rest: longer than any hold, timeout and patience. */
+  readonly restMs: number;
   readonly servers: number;
   /** The members are told by the orchestrator, and one more server is there to take a place. */
   readonly learned: boolean;
@@ -108,11 +110,13 @@ const weights: Readonly<Record<FaultKind, number>> = {
   drain: 2,
   maintenance: 2,
 };
-const drawn: readonly FaultKind[] = faultKinds.flatMap(kind => Array.from({ length: weights[kind] }, () => kind));
+const drawn: readonly FaultKind[] = faultKinds.flatMap(kind =>
+  Array.from({ length: weights[kind] }, () => kind),
+);
 
 export function generate(seed: number): Scenario {
   const random = seededRandom(Math.imul(seed, 2654435761));
-  const durationMs = whole(random, 15_000, 40_000);
+  const durationMs = whole(random, 8_000, 24_000);
   const orchestrated = random() < 0.4;
   const learned = orchestrated && random() < 0.5;
   const servers = random() < 0.3 ? 2 : 3;
@@ -120,6 +124,7 @@ export function generate(seed: number): Scenario {
   const setup: Setup = {
     seed,
     durationMs,
+    restMs: 12_000,
     servers,
     learned,
     orchestrated,
@@ -133,9 +138,9 @@ export function generate(seed: number): Scenario {
     holdMs: pick(random, [0, 300, 2000, 8000]),
     holdMax: pick(random, [2, 8, 1000]),
     connectTimeoutMs: pick(random, [100, 500, 2000]),
-    readers: routes.filter((route, index) => index > 0 && random() < 0.45),
-    clients: whole(random, 3, 14),
-    thinkMs: pick(random, [5, 20, 80]),
+    readers: routes.filter(route => route !== 'primary' && random() < 0.45),
+    clients: whole(random, 3, 10),
+    thinkMs: pick(random, [30, 100, 300]),
     latencyMs: pick(random, [0.2, 1, 5]),
     patienceMs: pick(random, [200, 600, 2000]),
     promotedReadOnlyMs: pick(random, [0, 0, 300, 1500]),
@@ -143,7 +148,7 @@ export function generate(seed: number): Scenario {
     namesNobody: random() < 0.4,
     writersAtStart: random() < 0.15 ? whole(random, 1, servers) : 1,
   };
-  const faults = Array.from({ length: whole(random, 2, 16) }, () => drawFault(random, setup));
+  const faults = Array.from({ length: whole(random, 2, 18) }, () => drawFault(random, setup));
   return { setup, faults: faults.sort((a, b) => a.atMs - b.atMs) };
 }
 

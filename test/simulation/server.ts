@@ -1,7 +1,7 @@
 // A simulated PostgreSQL server: what it is by the truth of the simulated world, and what it answers when it is asked.
 // Not what Pointsman believes of it. Promotion, rejoining and replication are done to it by cluster.ts, damage by faults.ts.
 
-import { type Address } from '../../src/core/address.ts';
+import { formatAddress, type Address } from '../../src/core/address.ts';
 import { type ProbeAnswer } from '../../src/health/prober.ts';
 import { nothingTold } from '../../src/health/result.ts';
 import { type SimTime } from './time.ts';
@@ -17,6 +17,8 @@ export interface Data {
   lsn: number;
   /** Where each timeline that it has been on ended, so that it can be told who shares its history. */
   readonly forks: readonly { readonly timeline: number; readonly lsn: number; readonly id: number }[];
+  /** Where its newest recovery ended; `null` on a standby, and when there was none. */
+  readonly recoveredTo: number | null;
   /** Two servers that were promoted from the same timeline have the same number for it, and not the same history. */
   branch: number;
 }
@@ -95,6 +97,7 @@ export class SimServer {
   start(startingMs: number): void {
     if (this.state === 'running' || this.state === 'starting') return;
     this.state = 'starting';
+    this.data = { ...this.data, recoveredTo: this.isPrimary ? this.data.lsn : null };
     const { incarnation } = this;
     this.#time.schedule(startingMs, () => {
       if (this.state === 'starting' && this.incarnation === incarnation) this.state = 'running';
@@ -113,14 +116,32 @@ export class SimServer {
         ...nothingTold,
         role: isPrimary ? 'primary' : 'replica',
         writable: this.isWritable,
-        version: '15.0',
+        version: isPrimary ? lineOf(data) : '15',
         systemId: data.systemId,
         timeline: data.timeline,
-        position: `0/${data.lsn.toString(16).toUpperCase()}`,
+        position: lsnText(data.lsn),
         lagSeconds: isPrimary ? null : this.streaming ? 0 : 30,
         replicating: isPrimary ? null : this.streaming,
-        upstream: this.upstream === null ? null : `${this.upstream.address.host}:${this.upstream.address.port}`,
+        wal: {
+          recoveredTo: data.recoveredTo === null ? null : lsnText(data.recoveredTo),
+          synchronousNames: '',
+          synchronousCommit: 'on',
+          standbys: null,
+          standbyName: null,
+        },
+        // The walreceiver's word: it has an upstream only while it is connected.
+        upstream: this.upstream === null || !this.streaming ? null : formatAddress(this.upstream.address),
       },
     };
   }
+}
+
+const lsnText = (lsn: number): string => `0/${lsn.toString(16).toUpperCase()}`;
+
+/**
+ * The true history as text, each branch with the position where it was left: it travels in the place of the version, which
+ * decides nothing, so that the oracle knows what the server was when it spoke.
+ */
+function lineOf({ forks, branch, lsn }: Data): string {
+  return [...forks, { id: branch, lsn }].map(part => `${part.id}@${part.lsn}`).join(' ');
 }

@@ -39,9 +39,9 @@ export interface RunOptions {
 
 const BACKEND = 'app';
 const SYSTEM = 'system-1';
-/** After all is healed, for everything to come to rest: longer than any hold, timeout and patience of a setup. */
-const REST_MS = 15_000;
 const MAX_SERVERS = 3;
+/** More than ever happens at the same instant. */
+const STEPS_AT_ONCE_MAX = 20_000;
 
 export async function run({ setup, faults }: Scenario, { rule }: RunOptions = {}): Promise<RunResult> {
   const time = new SimTime();
@@ -71,6 +71,7 @@ export async function run({ setup, faults }: Scenario, { rule }: RunOptions = {}
     oracle.published(after.primary);
   });
   topology.changes.subscribe(change => incidents.observe(change));
+  incidents.ended.subscribe(({ newPrimary, loss }) => oracle.lossReported(newPrimary, loss));
   const driver = new SimDriver({
     clock,
     writes: {
@@ -98,11 +99,12 @@ export async function run({ setup, faults }: Scenario, { rule }: RunOptions = {}
   topology.changes.subscribe(() => oracle.settled());
 
   // Who the members are, as told by the orchestrator where it is asked for that.
-  const unlisted = new Set<SimServer>(servers.slice(setup.servers));
+  const { members: listed } = cluster;
+  for (const spare of servers.slice(setup.servers)) listed.delete(spare);
   let slots: ReadonlyMap<string, SimServer['address']> = new Map();
   const list = (): void => {
-    const listed = servers.filter(server => !unlisted.has(server)).map(({ address }) => address);
-    slots = assignSlots(slots, listed, slotNames('postgres', MAX_SERVERS)).taken;
+    const addresses = servers.filter(server => listed.has(server)).map(({ address }) => address);
+    slots = assignSlots(slots, addresses, slotNames('postgres', MAX_SERVERS)).taken;
     const members = [...slots].map(([name, address]) => ({ name, address, weight: 100 }));
     oracle.members(members.map(({ name, address }) => ({ name, address: formatAddress(address) })));
     topology.setMembers(BACKEND, members);
@@ -112,27 +114,42 @@ export async function run({ setup, faults }: Scenario, { rule }: RunOptions = {}
 
   const operator = {
     admin(server: SimServer, state: 'ready' | 'drain' | 'maintenance') {
-      const member = topology.view(BACKEND).servers.find(
-        ({ address }) => formatAddress(address) === formatAddress(server.address),
-      );
+      const member = topology
+        .view(BACKEND)
+        .servers.find(({ address }) => formatAddress(address) === formatAddress(server.address));
       if (member === undefined) return;
       oracle.admin(formatAddress(server.address), state);
       topology.setAdmin(BACKEND, member.name, state);
     },
-    list(server: SimServer, listed: boolean) {
+    /** A spare takes the place of one that leaves, or goes itself: somebody must be left. */
+    list(server: SimServer, isListed: boolean) {
       if (!setup.learned) return;
-      if (listed) unlisted.delete(server);
-      else unlisted.add(server);
+      if (isListed) listed.add(server);
+      else {
+        listed.delete(server);
+        for (const other of servers) if (other !== server && listed.size < setup.servers) listed.add(other);
+      }
+      for (const other of servers.toReversed())
+        if (other !== server && listed.size > MAX_SERVERS) listed.delete(other);
       list();
     },
   };
 
   const tally: Tally = { served: 0, acknowledged: 0, readOnly: 0, broken: 0 };
-  const clients = clientsOf(setup, Object.keys(config.frontends), { time, random, driver: () => driver, tally });
+  const clients = clientsOf(setup, Object.keys(config.frontends), {
+    time,
+    random,
+    driver: () => driver,
+    tally,
+  });
   const failure = (): Violation | null =>
     oracle.violations.find(violation => rule === undefined || violation.rule === rule) ?? null;
   const until = (endMs: number): void => {
-    while (failure() === null && time.step(endMs)) oracle.afterStep();
+    while (failure() === null && time.step(endMs)) {
+      oracle.afterStep();
+      if (time.stepsNow > STEPS_AT_ONCE_MAX)
+        oracle.violation('live', 'time stands still: something goes round in circles');
+    }
   };
   const opine = (): void => {
     const opinion = cluster.opinion(clock.now());
@@ -163,13 +180,9 @@ export async function run({ setup, faults }: Scenario, { rule }: RunOptions = {}
     ended = true;
     if (failure() === null) {
       for (const [server, path] of paths) heal(server, path, operator);
-      if (setup.learned) unlisted.clear();
-      unlisted.clear();
-      for (const spare of servers.slice(setup.servers)) unlisted.add(spare);
-      if (setup.learned) list();
-      cluster.heal(SYSTEM);
+      cluster.heal(oracle.followed ?? { systemId: SYSTEM, timeline: 1 });
       ended = false;
-      until(time.now + REST_MS);
+      until(time.now + setup.restMs);
       judgeRest(oracle, clients, time.now);
     }
     ended = true;
@@ -188,13 +201,25 @@ export async function run({ setup, faults }: Scenario, { rule }: RunOptions = {}
     const closing = proxy.close().then(() => {
       closed = true;
     });
-    while (time.step(time.now + 10_000)) oracle.afterStep();
+    const endMs = time.now + 10_000;
+    while (time.step(endMs)) oracle.afterStep();
     await Promise.resolve();
     await closing;
     if (failure() !== null) return;
-    const sessions = topology.view(BACKEND).servers.reduce((sum, { name }) => sum + proxy.sessionsOf(BACKEND, name), 0);
-    const gauges = proxy.frontends().reduce((sum, gauge) => sum + gauge.connections + gauge.sessions + gauge.held, 0);
-    const left = { closed, sockets: driver.openSockets, dials: driver.openDials, timers: clock.pending, sessions, gauges };
+    const sessions = topology
+      .view(BACKEND)
+      .servers.reduce((sum, { name }) => sum + proxy.sessionsOf(BACKEND, name), 0);
+    const gauges = proxy
+      .frontends()
+      .reduce((sum, gauge) => sum + gauge.connections + gauge.sessions + gauge.held, 0);
+    const left = {
+      closed,
+      sockets: driver.openSockets,
+      dials: driver.openDials,
+      timers: clock.pending,
+      sessions,
+      gauges,
+    };
     const { closed: isClosed, ...counts } = left;
     if (!isClosed || Object.values(counts).some(count => count !== 0)) {
       oracle.violation('leak', `after the end there are left: ${JSON.stringify(left)}`);
@@ -208,7 +233,10 @@ function judgeRest(oracle: Oracle, clients: readonly SimClient[], now: number): 
   for (const client of clients) {
     const agoMs = now - client.servedAt;
     if (agoMs > 5000) {
-      oracle.violation('live', `a client of ${client.frontend} has not been served for ${Math.round(agoMs)} ms`);
+      oracle.violation(
+        'live',
+        `a client of ${client.frontend} has not been served for ${Math.round(agoMs)} ms`,
+      );
       return;
     }
   }
@@ -234,7 +262,7 @@ function serversOf(setup: Setup, time: SimTime): readonly SimServer[] {
   const servers: SimServer[] = [];
   for (let index = 0; index < count; index += 1) {
     const primary = servers[0] ?? null;
-    const data = { systemId: SYSTEM, timeline: 1, lsn: 1000, forks: [], branch: 1 };
+    const data = { systemId: SYSTEM, timeline: 1, lsn: 1000, recoveredTo: null, forks: [], branch: 1 };
     const upstream = index < setup.writersAtStart ? null : primary;
     const address = { host: `10.0.0.${index + 1}`, port: 5432 };
     servers.push(new SimServer(`pg${index + 1}`, address, data, upstream, time));
@@ -286,7 +314,10 @@ function configOf(setup: Setup): Config {
     connect_timeout: ms(setup.connectTimeoutMs),
   });
   const readers = setup.readers.map((route, index) => [route, frontend(route, 6001 + index)] as const);
-  const servers = Array.from({ length: setup.servers }, (_, i) => [`pg${i + 1}`, `10.0.0.${i + 1}:5432`] as const);
+  const servers = Array.from(
+    { length: setup.servers },
+    (_, i) => [`pg${i + 1}`, `10.0.0.${i + 1}:5432`] as const,
+  );
   return configSchema.parse({
     frontends: { rw: frontend('primary', 6000), ...Object.fromEntries(readers) },
     backends: {
@@ -302,7 +333,9 @@ function configOf(setup: Setup): Config {
           fall: setup.fall,
         },
         multiple_writers: setup.policy,
-        ...(setup.orchestrated ? { pg_auto_failover: { monitor: '10.0.0.9:5432', max_servers: MAX_SERVERS } } : {}),
+        ...(setup.orchestrated
+          ? { pg_auto_failover: { monitor: '10.0.0.9:5432', max_servers: MAX_SERVERS } }
+          : {}),
         ...(setup.learned ? {} : { servers: Object.fromEntries(servers) }),
       },
     },

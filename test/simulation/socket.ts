@@ -2,7 +2,13 @@
 // What is at its other end is a Remote: a client (clients.ts) or a connection to a server (connection.ts).
 
 import { type Clock, type Timer } from '../../src/core/clock.ts';
-import { type Side, type SocketOwner, type Splice, type Tap, type TcpSocket } from '../../src/proxy/driver.ts';
+import {
+  type Side,
+  type SocketOwner,
+  type Splice,
+  type Tap,
+  type TcpSocket,
+} from '../../src/proxy/driver.ts';
 
 /** The other end, as far as Pointsman can act on it. */
 export interface Remote {
@@ -51,7 +57,11 @@ export class SimSocket implements TcpSocket {
   #done = false;
   #bound: Timer | null = null;
 
-  constructor(remote: Remote, books: SocketBooks, of: { readonly frontend?: string; readonly serverAddress?: string }) {
+  constructor(
+    remote: Remote,
+    books: SocketBooks,
+    of: { readonly frontend?: string; readonly serverAddress?: string },
+  ) {
     this.#remote = remote;
     this.#books = books;
     this.frontend = of.frontend ?? '';

@@ -31,12 +31,15 @@ class SimTimer implements Timer {
   }
 }
 
-const isBefore = (a: SimTimer, b: SimTimer): boolean => a.due < b.due || (a.due === b.due && a.order < b.order);
+const isBefore = (a: SimTimer, b: SimTimer): boolean =>
+  a.due < b.due || (a.due === b.due && a.order < b.order);
 
 export class SimTime {
   now = 0;
   /** Events run so far; cancelled ones don't count. */
   steps = 0;
+  /** Of them, those at the present instant. */
+  stepsNow = 0;
   #order = 0;
   readonly #heap: SimTimer[] = [];
 
@@ -57,8 +60,12 @@ export class SimTime {
       this.#pop();
       const task = next.take();
       if (task === null) continue;
-      this.now = Math.max(this.now, next.due);
+      if (next.due > this.now) {
+        this.now = next.due;
+        this.stepsNow = 0;
+      }
       this.steps += 1;
+      this.stepsNow += 1;
       task();
       return true;
     }

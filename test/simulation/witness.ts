@@ -5,7 +5,14 @@ import { type ProbeAnswer } from '../../src/health/prober.ts';
 import { type ServerFacts } from '../../src/health/result.ts';
 
 /** Design, safety rule 7: neither life nor death. Everything else that isn't a pass counts towards `fall`. */
-const INCONCLUSIVE: ReadonlySet<string> = new Set(['L7BUSY', 'L7START', 'L7AUTH', 'L7STS', 'L4SYS', 'L7REST']);
+const INCONCLUSIVE: ReadonlySet<string> = new Set([
+  'L7BUSY',
+  'L7START',
+  'L7AUTH',
+  'L7STS',
+  'L4SYS',
+  'L7REST',
+]);
 
 export interface Bounds {
   readonly rise: number;
@@ -95,7 +102,11 @@ export class Witness {
 
   claims(now: number, bounds: Bounds): boolean {
     return (
-      this.isMember && this.admin !== 'maintenance' && this.health === 'up' && this.saysWritable && this.isFresh(now, bounds)
+      this.isMember &&
+      this.admin !== 'maintenance' &&
+      this.health === 'up' &&
+      this.saysWritable &&
+      this.isFresh(now, bounds)
     );
   }
 

@@ -7,7 +7,7 @@ import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 import { type PostgresBinaries } from '../../src/cli/demo/postgres-binaries.ts';
 import { signal } from '../../src/cli/demo/postgres-processes.ts';
 
-export interface OwnedOptions {
+interface OwnedOptions {
   readonly log: string;
   readonly owner: PostgresBinaries['owner'];
   readonly env?: NodeJS.ProcessEnv;

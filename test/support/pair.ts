@@ -71,7 +71,7 @@ export async function startServers(
 }
 
 /** Pointsman in front of the servers, with the frontends app-rw and app-ro; resolves when it knows both roles. */
-export async function startPointsman(
+async function startPointsman(
   { pg1, pg2, password }: Servers,
   check: object = {},
 ): Promise<PointsmanProcess> {
@@ -128,10 +128,11 @@ export async function startPair(
   }
 }
 
-export function startWriters(target: WriterTarget, count: number): readonly LedgerWriter[] {
+/** Numbered from `first` on: rows of the same number are the same to the ledger. */
+export function startWriters(target: WriterTarget, count: number, first = 1): readonly LedgerWriter[] {
   const writers = Array.from(
     { length: count },
-    (_, index) => new LedgerWriter(target, index + 1, systemClock),
+    (_, index) => new LedgerWriter(target, first + index, systemClock),
   );
   writers.forEach(writer => writer.start());
   return writers;

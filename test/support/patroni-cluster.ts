@@ -3,32 +3,22 @@
 // Needs Debian's patroni, etcd-server and postgresql-15; a test without them fails.
 
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Address } from '../../src/core/address.ts';
 import { CREATE_LEDGER, type WriterTarget } from '../../src/cli/demo/ledger-writer.ts';
 import { freePort } from '../../src/cli/demo/free-port.ts';
-import {
-  chownTree,
-  debianBinaries,
-  makeServerDirectory,
-  type PostgresBinaries,
-} from '../../src/cli/demo/postgres-binaries.ts';
-import { childrenOf, isAlive, signal, signalTree } from '../../src/cli/demo/postgres-processes.ts';
-import { Client, type QueryResultRow } from 'pg';
+import { chownTree, debianBinaries, makeServerDirectory } from '../../src/cli/demo/postgres-binaries.ts';
+import { formatAddress, type Address } from '../../src/core/address.ts';
 import { OwnedProcess } from './owned-process.ts';
+import { PASSWORD, PatroniNode, type Owner } from './patroni-node.ts';
 import { until } from './wait.ts';
 
 const ETCD = '/usr/bin/etcd';
-const PATRONI = '/usr/bin/patroni';
-const PASSWORD = 'secret of the cluster';
-const ANSWER_MAX_MS = 5000;
-const SWITCHOVER_MAX_MS = 25_000;
 
 /** Seconds. A leader that is gone is missed after `ttl`; what is off in these is merely slower. */
 const timings = { ttl: 5, loop_wait: 1, retry_timeout: 2 };
 
-export interface PatroniOptions {
+interface PatroniOptions {
   /** Default: 2. */
   readonly nodes?: number;
   /** Whether the primary may go on while etcd can't be reached, as long as it reaches all members. Default: true. */
@@ -37,138 +27,16 @@ export interface PatroniOptions {
 }
 
 /** What `GET /cluster` says of one member. */
-export interface ClusterMember {
+interface ClusterMember {
   readonly name: string;
   readonly role: string;
   readonly state: string;
   readonly timeline?: number;
 }
 
-export class PatroniNode {
-  readonly name: string;
-  readonly port: number;
-  readonly restPort: number;
-  readonly directory: string;
-  readonly #process: OwnedProcess;
-  /** Of a PostgreSQL that was killed; its children may need a moment. */
-  #killed: readonly number[] = [];
-
-  constructor(name: string, ports: { sql: number; rest: number }, directory: string, owner: Owner) {
-    this.name = name;
-    this.port = ports.sql;
-    this.restPort = ports.rest;
-    this.directory = directory;
-    this.#process = new OwnedProcess(PATRONI, [join(directory, 'patroni.json')], {
-      log: join(directory, 'log'),
-      owner,
-    });
-  }
-
-  get address(): Address {
-    return { host: '127.0.0.1', port: this.port };
-  }
-
-  get rest(): string {
-    return `127.0.0.1:${this.restPort}`;
-  }
-
-  /** Of the PostgreSQL, as it says itself; `null` when it has never run. */
-  get postmaster(): number | null {
-    const path = join(this.directory, 'data', 'postmaster.pid');
-    if (!existsSync(path)) return null;
-    const pid = Number(readFileSync(path, 'utf8').split('\n')[0]);
-    return pid > 0 && isAlive(pid) ? pid : null;
-  }
-
-  async start(): Promise<void> {
-    await until('the killed processes to be gone', () => !this.#killed.some(isAlive));
-    this.#process.start();
-  }
-
-  /** kill -9 of Patroni and of its PostgreSQL, as when the machine loses power. */
-  async kill(): Promise<void> {
-    const { postmaster } = this;
-    this.#process.signal('SIGSTOP');
-    if (postmaster !== null) this.#killed = [postmaster, ...signalTree(postmaster, 'SIGKILL')];
-    await this.#process.kill();
-  }
-
-  /** kill -9 of the PostgreSQL only; Patroni sees to it. */
-  async killPostgres(): Promise<void> {
-    const { postmaster } = this;
-    assert.ok(postmaster !== null, `${this.name} runs no PostgreSQL`);
-    const killed = [postmaster, ...signalTree(postmaster, 'SIGKILL')];
-    await until('PostgreSQL to be gone', () => !killed.some(isAlive));
-  }
-
-  /** Everything stands still: sockets stay open, nobody answers. */
-  freeze(): void {
-    const { postmaster } = this;
-    this.#process.signal('SIGSTOP');
-    if (postmaster !== null) signalTree(postmaster, 'SIGSTOP');
-  }
-
-  thaw(): void {
-    const { postmaster } = this;
-    if (postmaster !== null) {
-      for (const child of childrenOf(postmaster)) signal(child, 'SIGCONT');
-      signal(postmaster, 'SIGCONT');
-    }
-    this.#process.signal('SIGCONT');
-  }
-
-  /** A question or a command to its REST API: status and body, parsed where it is JSON. */
-  async ask(path: string, body?: object, method = body === undefined ? 'GET' : 'POST'): Promise<RestAnswer> {
-    const answer = await fetch(`http://${this.rest}${path}`, {
-      method,
-      headers: { connection: 'close', 'content-type': 'application/json' },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      signal: AbortSignal.timeout(body === undefined ? ANSWER_MAX_MS : SWITCHOVER_MAX_MS),
-    });
-    const text = await answer.text();
-    return { status: answer.status, text };
-  }
-
-  /** Rows of one query, as superuser. */
-  async query<Row extends QueryResultRow = QueryResultRow>(sql: string): Promise<Row[]> {
-    const client = new Client({
-      ...this.address,
-      user: 'postgres',
-      password: PASSWORD,
-      database: 'postgres',
-      connectionTimeoutMillis: ANSWER_MAX_MS,
-    });
-    client.on('error', () => undefined); // a server killed amid a query; the query rejects by itself
-    await client.connect();
-    try {
-      return (await client.query<Row>(sql)).rows;
-    } finally {
-      await client.end();
-    }
-  }
-
-  logText(): string {
-    return this.#process.logText();
-  }
-
-  async dispose(): Promise<void> {
-    await this.kill();
-    await until('the killed processes to be gone', () => !this.#killed.some(isAlive));
-  }
-}
-
-export interface RestAnswer {
-  readonly status: number;
-  readonly text: string;
-}
-
-type Owner = PostgresBinaries['owner'];
-
 export interface PatroniCluster {
   readonly nodes: readonly PatroniNode[];
   readonly password: string;
-  /** Address of etcd's client port, `host:port`. */
-  readonly etcd: string;
   target(through: Address): WriterTarget;
   /** By the word of the first node that answers. */
   members(): Promise<readonly ClusterMember[]>;
@@ -207,7 +75,6 @@ export async function startPatroniCluster(options: PatroniOptions = {}): Promise
   const cluster: PatroniCluster = {
     nodes,
     password: PASSWORD,
-    etcd: `127.0.0.1:${client}`,
     target: through => ({ ...through, user: 'postgres', password: PASSWORD, database: 'postgres' }),
     members,
     async settled() {
@@ -235,10 +102,12 @@ export async function startPatroniCluster(options: PatroniOptions = {}): Promise
   };
   try {
     await cluster.startEtcd();
+    const rest = await freePort();
     for (let index = 1; index <= (options.nodes ?? 2); index += 1) {
-      const ports = { sql: await freePort(), rest: await freePort() };
-      const node = new PatroniNode(`node${index}`, ports, join(directory, `node${index}`), owner);
-      writeConfig(node, { bin, etcd: cluster.etcd, options });
+      const host = `127.0.0.${10 + index}`;
+      const at = { address: { host, port: await freePort() }, rest: { host, port: rest } };
+      const node = new PatroniNode(`node${index}`, at, join(directory, `node${index}`), owner);
+      writeConfig(node, { bin, etcd: `127.0.0.1:${client}`, options });
       chownTree(node.directory, owner);
       nodes.push(node);
       await node.start();
@@ -258,7 +127,7 @@ function etcdProcess(directory: string, client: number, peer: number, owner: Own
     ...['--name', 'etcd', '--data-dir', join(directory, 'etcd')],
     ...['--listen-client-urls', url(client), '--advertise-client-urls', url(client)],
     ...['--listen-peer-urls', url(peer), '--initial-advertise-peer-urls', url(peer)],
-    ...['--initial-cluster', `etcd=${url(peer)}`, '--log-level', 'warn', '--logger', 'zap'],
+    ...['--enable-v2', '--initial-cluster', `etcd=${url(peer)}`, '--log-level', 'warn', '--logger', 'zap'],
     // One node elects itself once this is over, at each start.
     ...['--heartbeat-interval', '10', '--election-timeout', '100'],
   ];
@@ -294,8 +163,10 @@ function writeConfig(
   const config = {
     scope: 'app',
     name: node.name,
-    restapi: { listen: node.rest, connect_address: node.rest },
-    etcd3: { hosts: [etcd] },
+    restapi: { listen: formatAddress(node.rest), connect_address: formatAddress(node.rest) },
+    // Version 2 of its API: with version 3 this Patroni (3.0.2) lets a frozen leader that thaws take the lock back from its
+    // successor, and rewinds away what that has written (patroni/patroni#2689).
+    etcd: { hosts: [etcd] },
     bootstrap: {
       dcs: {
         ...timings,
@@ -322,14 +193,14 @@ function writeConfig(
       },
       initdb: [{ encoding: 'UTF8' }, { locale: 'C' }, 'no-sync'],
       pg_hba: [
-        'host replication postgres 127.0.0.1/32 scram-sha-256',
-        'host all all 127.0.0.1/32 scram-sha-256',
+        'host replication postgres 127.0.0.0/8 scram-sha-256',
+        'host all all 127.0.0.0/8 scram-sha-256',
         'local all postgres trust',
       ],
     },
     postgresql: {
-      listen: `127.0.0.1:${node.port}`,
-      connect_address: `127.0.0.1:${node.port}`,
+      listen: formatAddress(node.address),
+      connect_address: formatAddress(node.address),
       data_dir: join(node.directory, 'data'),
       bin_dir: bin,
       pgpass: join(node.directory, 'pgpass'),

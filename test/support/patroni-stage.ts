@@ -2,17 +2,21 @@
 // what applications see through both while something is done to the cluster: writers, newcomers and readers at work.
 
 import { Client } from 'pg';
+import { formatAddress } from '../../src/core/address.ts';
 import { LedgerWriter, type WriterError } from '../../src/cli/demo/ledger-writer.ts';
 import { systemClock } from '../../src/core/clock.ts';
 import { Newcomers } from './pair.ts';
-import { startPatroniCluster, type PatroniCluster, type PatroniNode } from './patroni-cluster.ts';
+import { startPatroniCluster, type PatroniCluster } from './patroni-cluster.ts';
+import { type PatroniNode } from './patroni-node.ts';
 import { runPointsman, type PointsmanProcess } from './pointsman.ts';
 import { sleep, until, within } from './wait.ts';
 
 /** Through each of the two. */
-export const WRITERS = 4;
-const NEWCOMER_EVERY_MS = 80;
+export const WRITERS = 3;
+const NEWCOMER_EVERY_MS = 100;
 const STOP_MAX_MS = 10_000;
+/** A visit that began so shortly before the return may end after it. */
+const RETURN_MARGIN_MS = 200;
 
 export interface Stage {
   readonly cluster: PatroniCluster;
@@ -33,10 +37,13 @@ export async function startStage(): Promise<Stage> {
   };
   try {
     const { nodes } = cluster;
-    const servers = Object.fromEntries(nodes.map(({ name, port }) => [name, `127.0.0.1:${port}`]));
+    const servers = Object.fromEntries(nodes.map(({ name, address }) => [name, formatAddress(address)]));
     const told = await runPointsman({ engine: { driver: 'net' }, ...configOf(cluster, { servers }) });
     both.push(told);
-    const learned = await runPointsman({ engine: { driver: 'kernel', workers: 2 }, ...configOf(cluster, {}) });
+    const learned = await runPointsman({
+      engine: { driver: 'kernel', workers: 2 },
+      ...configOf(cluster, {}),
+    });
     both.push(learned);
     const stage = { cluster, told, learned, both, dispose };
     const { leader } = await cluster.settled();
@@ -56,7 +63,7 @@ const configOf = ({ nodes, password }: PatroniCluster, servers: object): object 
   backends: {
     app: {
       protocol: 'postgres',
-      patroni: { addresses: nodes.map(({ rest }) => rest) },
+      patroni: { addresses: nodes.map(({ rest }) => formatAddress(rest)) },
       check: { user: 'postgres', password },
       ...servers,
     },
@@ -71,7 +78,7 @@ export async function known({ cluster, both }: Stage, leader: PatroniNode): Prom
       const primary = app?.servers.find(({ name }) => name === app.primary);
       const replicas = app?.servers.filter(({ replicating }) => replicating === true) ?? [];
       return (
-        primary?.address === `127.0.0.1:${leader.port}` && replicas.length === cluster.nodes.length - 1
+        primary?.address === formatAddress(leader.address) && replicas.length === cluster.nodes.length - 1
       );
     });
   }
@@ -82,11 +89,15 @@ export interface Seen {
   /** Acknowledged, and not in the database at the end. */
   readonly lost: number;
   readonly broken: readonly WriterError[];
+  /** Writers who connected once the fault was done. */
   readonly refused: readonly WriterError[];
+  /** Writers who reconnected to the dying primary before either of the two could know, and whom it refused itself. */
+  readonly refusedByTheDying: readonly WriterError[];
   /** Statements through the primary port that were answered with 25006. */
   readonly readOnlyAnswers: number;
-  /** Of those who came after `act` had begun its fault: they should only have to wait. */
+  /** Of those who came once the fault was done: they should only have to wait. */
   readonly newcomerErrors: readonly string[];
+  /** The same, up to the return of the old primary. */
   readonly readerErrors: readonly string[];
   /** As `PORT primary` or `PORT replica`. */
   readonly newcomersReached: readonly string[];
@@ -98,9 +109,13 @@ export interface Seen {
   readonly longestGapMs: number;
 }
 
-export interface Scene {
+interface Scene {
   /** From now on whoever connects should only have to wait. */
   faultDone(): void;
+  /** Waits until both have given their primary up, and then the fault is done. */
+  givenUp(): Promise<void>;
+  /** The old primary is about to return. Patroni starts it more than once until it fits, so who reads there may be cut. */
+  returning(): void;
   /** Watches until the node takes writes. */
   willWrite(node: PatroniNode): Promise<void>;
   /** Waits until every writer has had a write acknowledged since now. */
@@ -131,12 +146,21 @@ export async function whileWorking(stage: Stage, act: (scene: Scene) => Promise<
   const readers = targets.map(({ ro }) => new Newcomers(ro, NEWCOMER_EVERY_MS));
   const leave = (): Promise<number[]> => Promise.all([...newcomers, ...readers].map(visits => visits.stop()));
   let faultAt = Infinity;
+  let returnsAt = Infinity;
   let writableAt: number | null = null;
   const allSince = async (since: number): Promise<void> => {
     await until('every writer to write', () => writers.every(w => (w.acknowledged.at(-1)?.at ?? 0) > since));
   };
   const scene: Scene = {
     faultDone: () => void (faultAt = Math.min(faultAt, performance.now())),
+    returning: () => void (returnsAt = Math.min(returnsAt, performance.now())),
+    async givenUp() {
+      await until('both to give their primary up', async () => {
+        const states = await Promise.all(both.map(run => run.state()));
+        return states.every(({ backends }) => backends[0]?.primary === null);
+      });
+      scene.faultDone();
+    },
     async willWrite(node) {
       writableAt = await whenItWrites(stage, node);
     },
@@ -163,8 +187,10 @@ export async function whileWorking(stage: Stage, act: (scene: Scene) => Promise<
     writer.acknowledged.filter(({ seq }) => !present.has(`${id}/${seq}`)),
   );
   const errors = writers.flatMap(writer => writer.errors);
-  const after = (visits: readonly Newcomers[]): string[] =>
-    visits.flatMap(v => v.errors.filter(({ cameAt }) => cameAt > faultAt).map(({ error }) => error));
+  const between = (from: number, to: number, visits: readonly Newcomers[]): string[] =>
+    visits.flatMap(({ errors: all }) =>
+      all.filter(({ cameAt }) => cameAt > from && cameAt < to).map(({ error }) => error),
+    );
   const reached = (visits: readonly Newcomers[]): string[] => [
     ...new Set(visits.flatMap(v => [...v.reached])),
   ];
@@ -172,10 +198,11 @@ export async function whileWorking(stage: Stage, act: (scene: Scene) => Promise<
     acknowledged: scene.acknowledged(),
     lost: lost.length,
     broken: errors.filter(({ during }) => during === 'write'),
-    refused: errors.filter(({ during }) => during === 'connect'),
+    refused: errors.filter(({ during, at }) => during === 'connect' && at > faultAt),
+    refusedByTheDying: errors.filter(({ during, at }) => during === 'connect' && at <= faultAt),
     readOnlyAnswers: errors.filter(({ code }) => code === '25006').length,
-    newcomerErrors: after(newcomers),
-    readerErrors: after(readers),
+    newcomerErrors: between(faultAt, Infinity, newcomers),
+    readerErrors: between(faultAt, returnsAt - RETURN_MARGIN_MS, readers),
     newcomersReached: reached(newcomers),
     readersReached: reached(readers),
     hung,

@@ -12,16 +12,21 @@ import { type Address } from '../../src/core/address.ts';
 import { KeptPostgres } from './pgaf-node.ts';
 import { until } from './wait.ts';
 
-/** Milliseconds (pg_auto_failover documentation, "Configuring pg_auto_failover"). The defaults promote after a minute. */
-const timings = {
+/**
+ * Milliseconds (pg_auto_failover documentation, "Configuring pg_auto_failover"). The defaults promote after a minute; shorter
+ * ones than these take a busy machine for a dead node.
+ */
+const usualTimings = {
   health_check_period: 200,
-  health_check_timeout: 500,
+  health_check_timeout: 1000,
   health_check_max_retries: 1,
   health_check_retry_delay: 100,
-  node_considered_unhealthy_timeout: 1500,
+  node_considered_unhealthy_timeout: 2000,
   primary_demote_timeout: 1000,
   startup_grace_period: 1000,
 };
+
+export type Timings = Readonly<Record<keyof typeof usualTimings, number>>;
 
 const settings = { shared_buffers: '16MB', max_connections: '300', wal_keep_size: '64MB' };
 
@@ -43,16 +48,27 @@ export interface NodeState {
 export class PgafCluster {
   readonly monitor: KeptPostgres;
   readonly nodes: readonly KeptPostgres[];
+  readonly #dropped = new Set<KeptPostgres>();
   readonly #directory: string;
+  readonly #timings: Timings;
 
-  private constructor(monitor: KeptPostgres, nodes: readonly KeptPostgres[], directory: string) {
+  private constructor(
+    monitor: KeptPostgres,
+    nodes: readonly KeptPostgres[],
+    directory: string,
+    timings: Timings,
+  ) {
+    this.#timings = timings;
     this.monitor = monitor;
     this.nodes = nodes;
     this.#directory = directory;
   }
 
   /** node_1 as the primary, the others as its synchronous standbys, and an empty ledger. */
-  static async start({ nodes = 3 }: { nodes?: number } = {}): Promise<PgafCluster> {
+  static async start({
+    nodes = 3,
+    timings = {},
+  }: { nodes?: number; timings?: Partial<Timings> } = {}): Promise<PgafCluster> {
     const binaries = debianBinaries();
     const directory = makeServerDirectory();
     const kept = async (name: string, database: string): Promise<KeptPostgres> =>
@@ -66,7 +82,7 @@ export class PgafCluster {
     const monitor = await kept('monitor', MONITOR_DATABASE);
     const members: KeptPostgres[] = [];
     for (let number = 1; number <= nodes; number += 1) members.push(await kept(`node_${number}`, 'postgres'));
-    const cluster = new PgafCluster(monitor, members, directory);
+    const cluster = new PgafCluster(monitor, members, directory, { ...usualTimings, ...timings });
     try {
       await cluster.#create();
       return cluster;
@@ -100,7 +116,7 @@ export class PgafCluster {
         () => false,
       ),
     ); // asked before it is there
-    for (const [name, value] of Object.entries(timings)) {
+    for (const [name, value] of Object.entries(this.#timings)) {
       await monitor.query(`alter system set pgautofailover.${name} to ${value}`);
     }
     await monitor.query(`create role ${WATCHER.user} login password '${WATCHER.password}'`);
@@ -122,6 +138,11 @@ export class PgafCluster {
 
   #monitorUri(): string {
     return `postgres://autoctl_node@127.0.0.1:${this.monitor.port}/${MONITOR_DATABASE}?sslmode=disable`;
+  }
+
+  /** The nodes that were not dropped. */
+  get members(): readonly KeptPostgres[] {
+    return this.nodes.filter(node => !this.#dropped.has(node));
   }
 
   node(name: string): KeptPostgres {
@@ -176,6 +197,7 @@ export class PgafCluster {
   /** Ends a node and takes it out of the cluster. */
   async drop(node: KeptPostgres): Promise<void> {
     await node.kill();
+    this.#dropped.add(node);
     await this.monitor.query('select pgautofailover.remove_node($1, $2, true)', ['127.0.0.1', node.port]);
   }
 

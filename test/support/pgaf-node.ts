@@ -1,7 +1,7 @@
 // One program of a pg_auto_failover cluster: a `pg_autoctl` with the PostgreSQL it keeps, the monitor's or a node's.
 // It is started, killed and frozen with all its processes, as a machine would be. Used by pgaf-cluster.ts.
 
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import {
   appendFileSync,
@@ -225,11 +225,4 @@ function parentOf(pid: string): number | null {
   } catch {
     return null; // the process has ended between the listing and the reading
   }
-}
-
-/** Whether Debian's extension for the monitor is there. */
-export function pgAutoFailoverVersion(): string {
-  return (
-    /version (\S+)/.exec(spawnSync(PG_AUTOCTL, ['version'], { encoding: 'utf8' }).stdout)?.[1] ?? 'unknown'
-  );
 }

@@ -25,6 +25,7 @@ export function facts(given: Partial<ServerFacts> = {}): ServerFacts {
     upstream: null,
     channels: [],
     history: null,
+    wal: null,
     ...given,
   };
 }
@@ -71,6 +72,7 @@ export function server(name: string, result: ProbeResult | null, health?: Health
   return {
     name,
     address: { host: '10.0.0.1', port: 5000 + Number(/\d+/.exec(name)?.[0] ?? 0) },
+    host: null,
     health: health ?? implied,
     result,
     lastAnswer: result !== null && hasPassed(result) ? result : null,

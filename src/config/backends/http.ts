@@ -13,6 +13,7 @@ import {
   timeout,
   wholeTls,
 } from './common.ts';
+import { discovery } from '../schema-dns.ts';
 
 /** RFC 9110, section 5.6.2. */
 const token = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
@@ -97,11 +98,13 @@ export const httpBackend = z
     protocol: z.literal('http').meta({ description: PROTOCOL_MEANING, sample: 'http' }),
     check: httpCheck.prefault({}).meta({ description: CHECK_MEANING, sample: { path: '/health' } }),
     slow_start: slowStart('10s'),
-    servers: servers('web', 8080),
+    dns: discovery,
+    servers: servers('web', 8080).optional(),
   })
   .transform(b => ({
     protocol: b.protocol,
     check: b.check,
     slowStartMs: b.slow_start,
-    servers: b.servers,
+    dns: b.dns ?? null,
+    servers: b.servers ?? {},
   }));

@@ -19,6 +19,7 @@ import {
   writable,
   WRITABLE_MEANING,
 } from './common.ts';
+import { discovery } from '../schema-dns.ts';
 
 const mysqlCheck = z
   .strictObject({
@@ -74,7 +75,8 @@ export const mysqlBackend = z
         'When the only writable server is known to lack transactions that the lost primary had: `hold` waits until it has them, `serve` takes it all the same.',
     }),
     slow_start: slowStart('0s'),
-    servers: databaseServers('db', 3306),
+    dns: discovery,
+    servers: databaseServers('db', 3306).optional(),
   })
   .transform(b => ({
     protocol: b.protocol,
@@ -82,5 +84,6 @@ export const mysqlBackend = z
     multipleWriters: b.multiple_writers,
     incompleteWriter: b.incomplete_writer,
     slowStartMs: b.slow_start,
-    servers: b.servers,
+    dns: b.dns ?? null,
+    servers: b.servers ?? {},
   }));

@@ -20,6 +20,7 @@ import {
   writable,
   WRITABLE_MEANING,
 } from './common.ts';
+import { discovery } from '../schema-dns.ts';
 import { patroni, pgAutoFailover } from './postgres-orchestrators.ts';
 
 const path = z
@@ -97,6 +98,7 @@ export const postgresBackend = z
     pg_auto_failover: pgAutoFailover,
     patroni,
     slow_start: slowStart('0s'),
+    dns: discovery,
     servers: databaseServers('pg', 5432).optional(),
   })
   .transform(b => ({
@@ -106,5 +108,6 @@ export const postgresBackend = z
     pgAutoFailover: b.pg_auto_failover ?? null,
     patroni: b.patroni ?? null,
     slowStartMs: b.slow_start,
+    dns: b.dns ?? null,
     servers: b.servers ?? {},
   }));

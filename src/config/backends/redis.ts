@@ -18,6 +18,7 @@ import {
   timeout,
   wholeTls,
 } from './common.ts';
+import { discovery } from '../schema-dns.ts';
 
 const user = z.string().min(1).max(256).optional().meta({
   description: 'The ACL user. Left out: the password alone is sent, as for `requirepass`.',
@@ -100,6 +101,7 @@ export const redisBackend = z
     sentinel,
     multiple_writers: multipleWriters('the one that the replicas follow, or with the longest common history'),
     slow_start: slowStart('0s'),
+    dns: discovery,
     servers: servers('cache', 6379).optional(),
   })
   .transform(b => ({
@@ -108,5 +110,6 @@ export const redisBackend = z
     sentinel: b.sentinel ?? null,
     multipleWriters: b.multiple_writers,
     slowStartMs: b.slow_start,
+    dns: b.dns ?? null,
     servers: b.servers ?? {},
   }));

@@ -12,6 +12,7 @@ import {
   slowStart,
   timeout,
 } from './common.ts';
+import { discovery } from '../schema-dns.ts';
 
 const tcpCheck = z
   .strictObject({
@@ -45,11 +46,13 @@ export const tcpBackend = z
     protocol: z.literal('tcp').meta({ description: PROTOCOL_MEANING, sample: 'tcp' }),
     check: tcpCheck.prefault({}).meta({ description: CHECK_MEANING, sample: { interval: '1s' } }),
     slow_start: slowStart('0s'),
-    servers: servers('node', 7000),
+    dns: discovery,
+    servers: servers('node', 7000).optional(),
   })
   .transform(b => ({
     protocol: b.protocol,
     check: b.check,
     slowStartMs: b.slow_start,
-    servers: b.servers,
+    dns: b.dns ?? null,
+    servers: b.servers ?? {},
   }));

@@ -169,21 +169,49 @@ const redisUserHasPassword = byProtocol((backend, path) =>
 );
 
 /** Whom the members may be learned from: the key, and its own limit where the file sets one. */
-const sourceKeys = ['sentinel', 'pg_auto_failover', 'patroni'] as const;
+const sourceKeys = ['sentinel', 'pg_auto_failover', 'patroni', 'dns'] as const;
+
+function sourcesFor(protocol: BackendConfig['protocol']): string {
+  switch (protocol) {
+    case 'redis':
+      return 'a sentinel or dns';
+    case 'postgres':
+      return 'pg_auto_failover, patroni or dns';
+    default:
+      return 'dns';
+  }
+}
 
 const hasServers = byProtocol(({ protocol, servers }, path, source) => {
-  if (protocol !== 'redis' && protocol !== 'postgres') return [];
   const at = [...path, 'servers'];
   const used = sourceKeys.filter(key => source.has([...path, key]));
-  const among = protocol === 'redis' ? 'a sentinel' : 'pg_auto_failover or patroni';
   if (used.length === 0) {
-    return [source.has(at) ? null : error(path, `needs servers, or ${among} to learn them from`, at)];
+    const missing = `needs servers, or ${sourcesFor(protocol)} to learn them from`;
+    return [source.has(at) ? null : error(path, missing, at)];
   }
   if (Object.keys(servers).length === 0) return [];
   return used.map(key => {
+    if (key === 'dns') return error([...path, key], 'does nothing with servers: none is looked for', at);
     const limit = [...path, key, 'max_servers'];
     return source.has(limit) ? error(limit, 'does nothing with servers: none is learned', at) : null;
   });
+});
+
+const oneSource = byProtocol((_backend, path, source) => {
+  const other = sourceKeys.find(key => key !== 'dns' && source.has([...path, key]));
+  if (other === undefined || !source.has([...path, 'dns'])) return [];
+  const message = `does not go with ${other}, which tells the servers itself`;
+  return [error([...path, 'dns'], message, [...path, other])];
+});
+
+const discoveryHasPorts = byProtocol(({ dns }, path) => {
+  if (dns === null) return [];
+  const at = [...path, 'dns'];
+  if (dns.type === 'a' && dns.port === null) {
+    return [error(at, 'needs a port: addresses have none', [...at, 'port'], [...at, 'type'])];
+  }
+  if (dns.type === 'a' || dns.port === null) return [];
+  return [error([...at, 'port'], 'does nothing with type srv: the records tell the ports', [...at, 'type'])];
 });
 
 const oneOrchestrator = byProtocol((backend, path) =>
@@ -223,6 +251,8 @@ export const backendRules: readonly Rule[] = [
   passwordIsElsewhere,
   redisUserHasPassword,
   hasServers,
+  oneSource,
+  discoveryHasPorts,
   oneOrchestrator,
   sendNeedsExpect,
 ];

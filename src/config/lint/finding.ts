@@ -14,6 +14,8 @@ export interface LintSource {
   show(path: Path): string;
   /** `null`, or why the file can't serve as a list of certificates. */
   whyNoCertificates(file: string): string | null;
+  /** `null`, or why no file can be made in that directory. */
+  whyUnwritable(directory: string): string | null;
 }
 
 export interface LintFinding {

@@ -1,8 +1,8 @@
 // Where a protocol's name becomes a prober. Called for the monitors of a running Pointsman, by `pointsman probe` and by
 // `pointsman check --live`, so that all three ask in the same way.
 
-import { type Address } from '../../core/address.ts';
-import { type BackendConfig } from '../../config/schema.ts';
+import { formatAddress, type Address } from '../../core/address.ts';
+import { type BackendConfig, type TlsConfig, type WholeTlsConfig } from '../../config/schema.ts';
 import { type Clock } from '../../core/clock.ts';
 import { type ProberFactory } from '../prober.ts';
 import { createHttpProber } from './http/prober.ts';
@@ -19,29 +19,44 @@ export type ProbedBackend = KeysOf<BackendConfig>;
 /** What of a server does. */
 export interface ProbedServer {
   readonly address: Address;
+  /** The name that stands for the host of the address: what certificates and HTTP servers know it by. */
+  readonly host?: string | null;
   /** Own SQL of this server, instead of that of its backend. */
   readonly writable?: string | null;
 }
 
 export function createProber(
   backend: ProbedBackend,
-  { address, writable = null }: ProbedServer,
+  { address, host = null, writable = null }: ProbedServer,
   clock: Clock,
 ): ProberFactory {
   switch (backend.protocol) {
     case 'postgres': {
-      const check = { ...backend.check, writable: writable ?? backend.check.writable };
-      return createPostgresProber({ address, check, clock });
+      const check = named(backend.check, host);
+      const rest = check.rest && named(check.rest, host);
+      return createPostgresProber({
+        address,
+        check: { ...check, rest, writable: writable ?? check.writable },
+        clock,
+      });
     }
     case 'mysql': {
-      const check = { ...backend.check, writable: writable ?? backend.check.writable };
-      return createMysqlProber({ address, check, clock });
+      const check = named(backend.check, host);
+      return createMysqlProber({ address, check: { ...check, writable: writable ?? check.writable }, clock });
     }
     case 'redis':
-      return createRedisProber({ address, check: backend.check, clock });
-    case 'http':
-      return createHttpProber({ address, check: backend.check, clock });
+      return createRedisProber({ address, check: named(backend.check, host), clock });
+    case 'http': {
+      const check = named(backend.check, host);
+      const asked = host === null ? null : formatAddress({ host, port: address.port });
+      return createHttpProber({ address, check: { ...check, host: check.host ?? asked }, clock });
+    }
     case 'tcp':
       return createTcpProber({ address, check: backend.check, clock });
   }
+}
+
+/** The name is what the certificate must carry, unless the configuration says another. */
+function named<T extends { readonly tls: TlsConfig | WholeTlsConfig }>(check: T, host: string | null): T {
+  return { ...check, tls: { ...check.tls, serverName: check.tls.serverName ?? host } };
 }

@@ -3,7 +3,7 @@
 
 import { formatAddress } from '../../core/address.ts';
 import { type ReplicationChannel, type ReplicationError } from '../../health/result.ts';
-import { type ServerView } from '../model.ts';
+import { addressesOf, type ServerView } from '../model.ts';
 
 /**
  * Errors of a receiving thread that only say that the source can't be reached or has no room: when it returns, so does
@@ -40,7 +40,7 @@ export function sourceOf(
   of: ServerView,
   servers: readonly ServerView[],
 ): ServerView | null {
-  const named = servers.find(server => formatAddress(server.address) === source);
+  const named = servers.find(server => addressesOf(server).some(at => formatAddress(at) === source));
   const others = servers.filter(server => server !== of);
   return named ?? (others.length === 1 ? (others[0] ?? null) : null);
 }

@@ -5,7 +5,7 @@
 
 import { type GtidSet } from '../../health/result.ts';
 import { claimantsOf } from '../elect.ts';
-import { type Ballot, type Choice, type Claimant, type Evidence } from '../evidence.ts';
+import { FORGET, type Ballot, type Choice, type Claimant, type Evidence } from '../evidence.ts';
 import { isBroken, isWorkingOff } from './mysql-channels.ts';
 import { mysqlFaults } from './mysql-faults.ts';
 import {
@@ -17,6 +17,7 @@ import {
   tellGtids,
   type GtidHistory,
 } from './mysql-history.ts';
+import { load, save } from './mysql-saved.ts';
 import { newest, remember, settledBy, type MysqlMemory, type Sample } from './mysql-memory.ts';
 
 export type { MysqlMemory };
@@ -56,6 +57,8 @@ export function mysqlEvidence(incompleteWriter: 'hold' | 'serve'): Evidence<Mysq
     caveatOf,
     remember,
     faults: mysqlFaults,
+    save,
+    load,
   };
 }
 
@@ -87,7 +90,7 @@ function judgeStranger({ name, facts }: Claimant, { primary, systemId }: MysqlMe
   const ours = systemId === null ? `${primary} to none` : `${primary} to ${systemId}`;
   return {
     kind: 'stranger',
-    why: `${name} is refused: ${its}, ${ours} (if that is meant, restart Pointsman)`,
+    why: `${name} is refused: ${its}, ${ours} (if that is meant, ${FORGET})`,
   };
 }
 

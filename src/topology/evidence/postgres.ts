@@ -2,10 +2,12 @@
 // of the log.
 // Pure. The timeline grows by one at each promotion (PostgreSQL documentation, 26.3.6 "Timelines").
 
+import { z } from 'zod';
 import { formatAddress } from '../../core/address.ts';
 import { factsOf, type ServerFacts } from '../../health/result.ts';
 import { parseLsn } from '../../protocol/postgres/lsn.ts';
-import { type Ballot, type Choice, type Claimant, type Evidence } from '../evidence.ts';
+import { FORGET, type Ballot, type Choice, type Claimant, type Evidence } from '../evidence.ts';
+import { addressesOf } from '../model.ts';
 
 /** The history that the elected primaries have written: what a returned server is measured against. */
 export interface Lineage {
@@ -13,13 +15,15 @@ export interface Lineage {
   readonly timeline: number;
 }
 
+const savedLineage = z.strictObject({ systemId: z.string().min(1).max(64), timeline: z.int().min(0) });
+
 export const postgresEvidence: Evidence<Lineage> = {
   refusalOf(claimant, ballot) {
     const { name, facts } = claimant;
     const { memory } = ballot;
     if (memory === null || facts.systemId === null) return null;
     if (facts.systemId !== memory.systemId) {
-      return `${name} is refused: system identifier ${facts.systemId} is another cluster than ${memory.systemId} (if that is meant, restart Pointsman)`;
+      return `${name} is refused: system identifier ${facts.systemId} is another cluster than ${memory.systemId} (if that is meant, ${FORGET})`;
     }
     if (facts.timeline !== null && facts.timeline < memory.timeline) {
       return `${name} is refused: it is writable on the old timeline ${facts.timeline}, the cluster has moved on to ${memory.timeline}`;
@@ -40,6 +44,9 @@ export const postgresEvidence: Evidence<Lineage> = {
   remember: ({ memory }, chosen) => (chosen === null ? memory : lineageAfter(memory, chosen.facts)),
 
   faults: () => [],
+
+  save: lineage => lineage,
+  load: saved => savedLineage.safeParse(saved).data ?? null,
 };
 
 /**
@@ -75,7 +82,9 @@ function byTimeline(eligible: readonly Claimant[]): Choice | null {
 /** The one that standbys follow, when all followed claimants are one. */
 function byFollowers(eligible: readonly Claimant[], { servers }: Ballot<Lineage>): Choice | null {
   const upstreams = servers.map(server => factsOf(server.result)?.upstream ?? null);
-  const followed = eligible.filter(claimant => upstreams.includes(formatAddress(claimant.server.address)));
+  const followed = eligible.filter(({ server }) =>
+    addressesOf(server).some(address => upstreams.includes(formatAddress(address))),
+  );
   const [only] = followed;
   if (only === undefined || followed.length !== 1) return null;
   return { primary: only.name, reasons: [`${only.name} is the one that the standbys follow`] };

@@ -4,6 +4,7 @@
 // Ids and offsets: redis.io, "Redis replication" ("Replication ID explained"), and loadDataFromDisk in src/server.c: a primary
 // never keeps its id over a restart; what it loaded may be told as the history *before* its own, just as after a promotion.
 
+import { z } from 'zod';
 import { formatAddress } from '../../core/address.ts';
 import { type MonotonicMs } from '../../core/clock.ts';
 import { factsOf, type History, type ServerFacts } from '../../health/result.ts';
@@ -21,6 +22,14 @@ export interface RedisMemory {
   /** By address: who says it is the primary, and since when nothing has contradicted it. */
   readonly claims: Readonly<Record<string, { readonly runId: string; readonly since: MonotonicMs }>>;
 }
+
+const id = z.string().min(1).max(64);
+const savedMemory = z.strictObject({
+  lineage: z
+    .strictObject({ replicationId: id, offset: z.int(), runId: id, address: z.string().max(300) })
+    .nullable(),
+  replicas: z.record(z.string().max(300), id),
+});
 
 interface Lineage {
   readonly replicationId: string;
@@ -60,6 +69,13 @@ export function redisEvidence(settleMs: number): Evidence<RedisMemory> {
     }),
 
     faults: () => [],
+
+    // Processes are what they were. Since when each says that it is the primary is heard anew.
+    save: ({ lineage, replicas }) => ({ lineage, replicas }),
+    load(saved) {
+      const memory = savedMemory.safeParse(saved).data;
+      return memory === undefined ? null : { ...memory, claims: {} };
+    },
   };
 }
 

@@ -8,6 +8,8 @@ export interface Member {
   readonly address: Address;
   /** The source's own name for it; `null` where it gives none. */
   readonly name: string | null;
+  /** The name whose address it is, where `address` holds an IP address that a name stands for. */
+  readonly host?: string;
 }
 
 export interface Counsel {

@@ -46,7 +46,11 @@ function opinionOf({ answer, leader }: Camp, at: MonotonicMs): Opinion {
   const pause = answer.paused ? ', and is paused' : '';
   const said = { against: [], process: null, passive: answer.paused, at };
   if (answer.standbyCluster) {
-    return { words: `Patroni follows a cluster elsewhere, and has no primary${pause}`, primary: null, ...said };
+    return {
+      words: `Patroni follows a cluster elsewhere, and has no primary${pause}`,
+      primary: null,
+      ...said,
+    };
   }
   if (leader === null) return { words: `Patroni names nobody${pause}`, primary: null, ...said };
   const { name, address } = leader;
@@ -66,7 +70,9 @@ function notesOn({ leader, paused, members }: PatroniAnswer): readonly string[] 
   );
   return [
     ...(paused ? ['Patroni is paused: it fails nothing over by itself'] : []),
-    ...unwell.map(({ name, state }) => `for Patroni ${name} is ${state === '' ? 'in no known state' : state}`),
+    ...unwell.map(
+      ({ name, state }) => `for Patroni ${name} is ${state === '' ? 'in no known state' : state}`,
+    ),
     ...behind.map(({ name, timeline }) => `${name} is on timeline ${timeline}, not ${leading?.timeline}`),
   ];
 }

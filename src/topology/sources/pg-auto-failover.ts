@@ -1,11 +1,6 @@
 // What the monitor of pg_auto_failover says: who is to be the primary, who must not be, which servers there are, what is odd.
 // Pure: an answer in, a counsel out. Holds no connection (health/probers/pg-auto-failover) and elects nobody (elect.ts).
-// Called by app/orchestrators.ts whenever the monitor has said something new, or fallen silent.
-//
-// The goal state decides, not the reported one: the monitor assigns it before the node acts on it, and tells of it at once.
-// Measured on a real cluster (2.0, asked every 10 ms): a node takes its first write 20 to 80 ms after the monitor has told
-// that it is to be `wait_primary`, and reports that state 30 to 1000 ms after it has taken it. And an old primary that thaws is
-// writable for 90 ms while its goal has long been `demoted`. So this opinion delays nothing, and forbids what it should.
+// Called by app/counsellors.ts whenever the monitor has said something new, or fallen silent.
 
 import { formatAddress } from '../../core/address.ts';
 import { type MonotonicMs } from '../../core/clock.ts';
@@ -22,7 +17,13 @@ export interface PgafWord {
   readonly detail: string;
 }
 
-/** What a node may be in a goal state: the primary; nobody else may be it yet; it must not be. */
+/**
+ * What a node may be in a goal state. The goal decides, not what the node reports: the monitor assigns it before the node acts on
+ * it, and tells of it at once. Measured on a real cluster (2.0, asked every 10 ms): a node takes its first write 20 to 80 ms after
+ * the monitor has told that it is to be `wait_primary`, and reports that state 30 to 1000 ms after it has taken it. And an old
+ * primary that thaws is writable for 90 ms while its goal has long been `demoted`. So this opinion delays nothing, and forbids
+ * what it should. `open`: nobody is it yet.
+ */
 type Standing = 'primary' | 'open' | 'not-primary';
 
 /**

@@ -8,8 +8,10 @@ import { startAdminServer, type AdminServer } from '../../../src/admin/server.ts
 import { silentLogger } from '../../../src/core/logger.ts';
 import { createMetrics } from '../../../src/metrics/metrics.ts';
 import { type FrontendGauge } from '../../../src/proxy/events.ts';
+import { Topology } from '../../../src/topology/topology.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { backend, fail, pass, passReplica, passTcp, server } from '../../support/views.ts';
+import { AROUND, configOf, VALID } from '../config/kit.ts';
 
 const view = backend(
   [server('pg1', pass()), server('pg2', passReplica({ lagSeconds: 2 })), server('pg3', fail())],
@@ -56,7 +58,15 @@ describe('admin', () => {
       sessionsOf: (_backend: string, name: string) => (name === 'pg1' ? 2 : 0),
     };
     const metrics = createMetrics({ version: '1.2.3', node: 'v20' });
-    const routes = adminRoutes({ state, metrics, refreshMetrics: () => undefined, incidents: () => [] });
+    const routes = adminRoutes({
+      config: configOf(VALID, AROUND),
+      topology: new Topology([], state.clock),
+      log: silentLogger,
+      state,
+      metrics,
+      refreshMetrics: () => undefined,
+      incidents: () => [],
+    });
     admin = await startAdminServer({ host: '127.0.0.1', port: 0 }, routes, silentLogger);
     url = `http://127.0.0.1:${admin.address.port}`;
   });
@@ -137,7 +147,8 @@ describe('admin', () => {
     const unknown = await fetch(`${url}/nope`);
     assert.equal(unknown.status, 404);
     assert.match(await unknown.text(), /\/api\/v1\/state/);
-    assert.equal((await fetch(`${url}/livez`, { method: 'POST', body: 'x' })).status, 405);
+    const other = await fetch(`${url}/livez`, { method: 'POST', body: 'x' });
+    assert.deepEqual([other.status, other.headers.get('allow')], [405, 'GET, HEAD']);
     assert.equal((await fetch(`${url}/constructor`)).status, 404);
   });
 
@@ -180,7 +191,7 @@ test('admin: a port that is taken is a BIND_FAILED that names address and remedy
   await new Promise<void>(resolve => holder.listen(0, '127.0.0.1', resolve));
   const bound = holder.address();
   assert.ok(typeof bound === 'object' && bound !== null);
-  await assert.rejects(startAdminServer({ host: '127.0.0.1', port: bound.port }, {}, silentLogger), {
+  await assert.rejects(startAdminServer({ host: '127.0.0.1', port: bound.port }, [], silentLogger), {
     code: 'BIND_FAILED',
     message: new RegExp(`127.0.0.1:${bound.port}: EADDRINUSE; choose another`),
   });

@@ -21,6 +21,15 @@ const RW_BACKEND = 'backend: app\n    route: primary';
 
 const errorRules: readonly Rule[] = [
   {
+    name: 'a token that can be guessed, for everybody',
+    change: { 'bind: 127.0.0.1:9101': 'bind: 0.0.0.0:9101\n  token: ${SHORT}' },
+    says: [
+      '3:10 admin.token: is shorter than 16 characters: it can be guessed; openssl rand -hex 32 makes a good one; admin.bind is open to others than this machine',
+    ],
+    fine: { 'bind: 127.0.0.1:9101': 'bind: 127.0.0.1:9101\n  token: ${SHORT}' },
+    around: { ...AROUND, env: { ...AROUND.env, SHORT: '0123456789abcde' } },
+  },
+  {
     name: 'a frontend of an unknown backend',
     change: { [RW_BACKEND]: 'backend: apq\n    route: primary' },
     says: ['6:14 frontends.app-rw.backend: "apq" is no backend of this file; did you mean "app"?'],
@@ -259,6 +268,22 @@ const warningRules: readonly Rule[] = [
       '2:9 admin.bind: is not a loopback address: whoever reaches it can read the state and the metrics',
     ],
     fine: { 'bind: 127.0.0.1:9101': 'bind: "[::1]:9101"' },
+  },
+  {
+    name: 'a token in clear',
+    change: { 'bind: 127.0.0.1:9101': 'bind: 127.0.0.1:9101\n  token: written-by-an-operator' },
+    says: ['3:10 admin.token: a token in clear: whoever reads this file has it; use ${ENV} or ${file:/path}'],
+    fine: { 'bind: 127.0.0.1:9101': 'bind: 127.0.0.1:9101\n  token: ${file:/token}' },
+    around: { ...AROUND, files: { ...AROUND.files, '/token': '0123456789abcdef\n' } },
+  },
+  {
+    name: 'a token that can be guessed',
+    change: { 'bind: 127.0.0.1:9101': 'bind: 127.0.0.1:9101\n  token: ${SHORT}' },
+    says: [
+      '3:10 admin.token: is shorter than 16 characters: it can be guessed; openssl rand -hex 32 makes a good one',
+    ],
+    fine: { 'bind: 127.0.0.1:9101': 'bind: 127.0.0.1:9101\n  token: ${LONG}' },
+    around: { ...AROUND, env: { ...AROUND.env, SHORT: '0123456789abcde', LONG: '0123456789abcdef' } },
   },
 ];
 

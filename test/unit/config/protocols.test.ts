@@ -60,7 +60,7 @@ const mistakes: readonly (readonly [name: string, text: string, says: readonly s
   [
     'a redis backend that nobody names servers for',
     redis('check: { settle: 1s }'),
-    ['4:3 backends.app: needs servers, or a sentinel to learn them from'],
+    ['4:3 backends.app: needs servers, or a sentinel or dns to learn them from'],
     redis('servers: { c1: 10.0.0.1:6379 }'),
   ],
   [

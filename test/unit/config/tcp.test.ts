@@ -44,6 +44,7 @@ test('tcp: its check may be left out, and has the defaults of a PostgreSQL check
     protocol: 'tcp',
     check: { intervalMs, fastIntervalMs, send: null, expect: null, timeoutMs, rise, fall },
     slowStartMs: 0,
+    dns: null,
     servers: {
       c1: { address: { host: '10.0.0.1', port: 6379 }, weight: 100 },
       c2: { address: { host: '10.0.0.2', port: 6379 }, weight: 100 },
@@ -122,7 +123,7 @@ const mistakes: readonly (readonly [
     'multiple_writers',
     { '    servers: { c1': '    multiple_writers: keep\n    servers: { c1' },
     [
-      '22:5 backends.cache.multiple_writers: unknown key "multiple_writers": it is for protocol postgres, mysql or redis, and this is tcp; known here: protocol, check, slow_start, servers',
+      '22:5 backends.cache.multiple_writers: unknown key "multiple_writers": it is for protocol postgres, mysql or redis, and this is tcp; known here: protocol, check, slow_start, dns, servers',
     ],
   ],
   [
@@ -139,7 +140,7 @@ const mistakes: readonly (readonly [
     'a word that only another protocol knows elsewhere',
     { '    servers: { c1': '    database: x\n    servers: { c1' },
     [
-      '22:5 backends.cache.database: unknown key "database"; known here: protocol, check, slow_start, servers',
+      '22:5 backends.cache.database: unknown key "database"; known here: protocol, check, slow_start, dns, servers',
     ],
   ],
   [
@@ -232,7 +233,7 @@ test('tcp: no lack of a password is complained of, and hold 0 is not about a pri
   assert.deepEqual(load(changed({ 'route: any': 'route: any\n    hold: 0' })).warnings, []);
 });
 
-const KEYS = ['check', 'protocol', 'servers', 'slow_start'];
+const KEYS = ['check', 'dns', 'protocol', 'servers', 'slow_start'];
 
 test('JSON Schema: a backend has one form for each protocol, in which the keys of the other are refused', () => {
   const backends = configJsonSchema().properties?.['backends'];
@@ -252,10 +253,10 @@ test('JSON Schema: a backend has one form for each protocol, in which the keys o
     seen.map(([, keys, ...form]) => [(keys as string[]).toSorted(), ...form]),
     [
       [[...KEYS, 'multiple_writers', 'patroni', 'pg_auto_failover'].sort(), ['protocol', 'check'], false],
-      [[...KEYS, 'incomplete_writer', 'multiple_writers'].sort(), ['protocol', 'check', 'servers'], false],
+      [[...KEYS, 'incomplete_writer', 'multiple_writers'].sort(), ['protocol', 'check'], false],
       [[...KEYS, 'multiple_writers', 'sentinel'].sort(), ['protocol'], false],
-      [KEYS, ['protocol', 'servers'], false],
-      [KEYS, ['protocol', 'servers'], false],
+      [KEYS, ['protocol'], false],
+      [KEYS, ['protocol'], false],
     ],
   );
 });

@@ -40,6 +40,11 @@ const cases: readonly [string, { health: HealthState; result: ProbeResult | null
       { health: up, result: passReplica(), tempo: 'vacant' },
       10,
     ],
+    [
+      'no primary, one that was promoted and is still read-only: promotion',
+      { health: up, result: pass({ writable: false }), tempo: 'vacant' },
+      10,
+    ],
     ['a plain TCP server that is up: interval', { health: up, result: passTcp(), tempo: 'calm' }, 1000],
     ['no primary, a dead server: fast', { health: down(), result: fail(), tempo: 'vacant' }, 50],
   ];

@@ -163,8 +163,30 @@ test('metrics: a backend without roles has nothing to say of primaries, so no al
   );
   for (const name of ['backend_primary', 'backend_without_primary_seconds_total', 'server_role'])
     assert.ok(ofApp?.includes(name), name);
-  assert.deepEqual([...new Set(ofCache)].sort(), ['server_connections_active', 'server_up']);
+  assert.deepEqual([...new Set(ofCache)].sort(), [
+    'server_admin_state',
+    'server_connections_active',
+    'server_up',
+  ]);
   assert.equal(await value(metrics, 'server_up{backend="cache",server="c1"}'), 1);
   assert.equal(await value(metrics, 'server_up{backend="cache",server="c2"}'), 0);
   assert.equal(await value(metrics, 'server_connections_active{backend="cache",server="c1"}'), 3);
+});
+
+test('metrics: what an operator decided about a server is 1 of three, also where there are no roles', async () => {
+  const metrics = createMetrics(build);
+  const views = [
+    backend([{ ...server('pg1', pass()), admin: 'drain' }]),
+    backend([{ ...server('c1', passTcp()), admin: 'maintenance' }], { name: 'cache', protocol: 'tcp' }),
+  ];
+  const live = { views: () => views, frontends: () => [], sessionsOf: () => 0 };
+  createGauges(metrics, live, new FakeClock()).refresh();
+  const states = async (labels: string) =>
+    Promise.all(
+      ['ready', 'drain', 'maintenance'].map(state =>
+        value(metrics, `server_admin_state{${labels},state="${state}"}`),
+      ),
+    );
+  assert.deepEqual(await states('backend="app",server="pg1"'), [0, 1, 0]);
+  assert.deepEqual(await states('backend="cache",server="c1"'), [0, 0, 1]);
 });

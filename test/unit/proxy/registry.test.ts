@@ -105,6 +105,25 @@ test('registry: a mark-down closes the sessions of every route', () => {
   assert.equal(log.at(-1), 'app pg1 server-down 4');
 });
 
+test('registry: maintenance closes the sessions of every route, and drain closes none', () => {
+  const { registry, log, join } = fixture();
+  for (const route of ['primary', 'replica-or-primary', 'any'] as const) join('pg1', route);
+  for (const route of ['replica', 'any'] as const) join('pg2', route);
+  const show = (admin: 'drain' | 'maintenance', primary: string | null): void => {
+    const servers = [server('pg1', pass()), server('pg2', passReplica())].map(one => ({ ...one, admin }));
+    const before = backend(servers, { primary: 'pg1' });
+    const after = backend(servers, { primary });
+    applyChange({ before, after }, registry, [], (...closed) => void log.push(closed.join(' ')));
+  };
+  show('drain', 'pg1');
+  assert.equal(log.length, 0);
+  show('maintenance', null);
+  assert.deepEqual(
+    log.filter(line => line.startsWith('app')),
+    ['app pg1 maintenance 3', 'app pg2 maintenance 2'],
+  );
+});
+
 test('registry: a server that left loses its sessions, and so does a name that means another address by now', () => {
   const { registry, log, join } = fixture();
   join('pg1', 'any');

@@ -51,3 +51,22 @@ test('eligibility: one that answers without a role serves nobody where there are
   const web = backend([server('b1', answer)], { protocol: 'http' });
   assert.deepEqual(names(serving(web, 0)), ['b1']);
 });
+
+test('eligibility: a server in drain or maintenance gets nobody, primary or replica, with roles or without', () => {
+  for (const admin of ['drain', 'maintenance'] as const) {
+    const out = (view: ReturnType<typeof server>) => ({ ...view, admin });
+    const view = backend(
+      [out(server('pg1', pass())), out(server('pg2', passReplica())), server('pg3', passReplica())],
+      {
+        primary: 'pg1',
+      },
+    );
+    assert.equal(acceptsWrites(view, 0), null);
+    assert.deepEqual(names(serving(view, 0)), ['pg3']);
+    assert.deepEqual(names(readable(view, 0, null)), ['pg3']);
+    const web = backend([out(server('b1', pass({ role: 'unknown', writable: false })))], {
+      protocol: 'http',
+    });
+    assert.deepEqual(names(serving(web, 0)), []);
+  }
+});

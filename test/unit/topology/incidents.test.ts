@@ -181,3 +181,32 @@ test('topology: the epoch grows by one at every change of the primary and views 
   assert.deepEqual([view.primary, view.epoch], ['pg2', 3], 'elected, lost, elected');
   assert.ok(Object.isFrozen(view) && Object.isFrozen(view.servers) && view.servers.every(Object.isFrozen));
 });
+
+test('incident: the first sign of a primary that an operator took out is the operator, and its end is a recovery', () => {
+  const s = setup();
+  s.tell('pg2', passReplica());
+  s.tell('pg1', pass());
+  s.topology.setAdmin('app', 'pg1', 'maintenance');
+  const [open] = s.incidents.list();
+  assert.deepEqual(
+    [open?.outcome, open?.firstSign.detail, open?.events.map(({ text }) => text)],
+    [
+      'open',
+      'an operator put pg1 in maintenance',
+      ['pg1 is in maintenance (operator)', 'app is without a primary: pg1 is in maintenance'],
+    ],
+  );
+  s.topology.setAdmin('app', 'pg1', 'ready');
+  const [ended] = s.incidents.list();
+  assert.equal(ended?.outcome, 'recovered');
+  assert.equal(ended?.events[2]?.text, 'pg1 is ready again (operator)');
+});
+
+test('incident: drain of a primary is none', () => {
+  const s = setup();
+  s.tell('pg2', passReplica());
+  s.tell('pg1', pass());
+  s.topology.setAdmin('app', 'pg1', 'drain');
+  assert.equal(s.topology.view('app').primary, 'pg1');
+  assert.deepEqual(s.incidents.list(), []);
+});

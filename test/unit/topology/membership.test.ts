@@ -73,3 +73,72 @@ test('membership: nobody is elected before the first word of the Sentinels, and 
   assert.equal(topology.view('cache').primary, null);
   assert.equal(topology.view('cache').epoch, 2);
 });
+
+function named() {
+  const member = (name: string, host: string, at: string) => ({
+    name,
+    host,
+    address: { host: at, port: 5432 },
+    weight: 100,
+  });
+  const topology = new Topology(
+    [
+      {
+        name: 'app',
+        protocol: 'postgres',
+        multipleWriters: 'newest',
+        settleMs: 0,
+        servers: [member('pg1', 'pg1.internal', 'pg1.internal'), member('pg2', 'pg2.internal', '10.0.0.2')],
+        freshnessMs: 1000,
+        slowStartMs: 0,
+      },
+    ],
+    new FakeClock(),
+  );
+  const changes: BackendChange[] = [];
+  topology.changes.subscribe(change => changes.push(change));
+  const put = (at: string): void =>
+    topology.setMembers('app', [
+      member('pg1', 'pg1.internal', at),
+      member('pg2', 'pg2.internal', '10.0.0.2'),
+    ]);
+  return { topology, changes, put };
+}
+
+test('membership: a name that gets its first address is a member all the time, and is heard before anybody is elected', () => {
+  const { topology, changes, put } = named();
+  topology.report('app', 'pg2', up, pass());
+  assert.equal(topology.view('app').primary, null);
+  changes.length = 0;
+  put('10.0.0.1');
+  assert.deepEqual(
+    changes.map(({ after }) => after.servers.map(({ name, address }) => `${name} ${address.host}`)),
+    [['pg1 10.0.0.1', 'pg2 10.0.0.2']],
+  );
+  assert.match(topology.view('app').reasons.join(), /waiting for the first word of pg1/);
+  topology.report('app', 'pg1', up, passReplica());
+  assert.equal(topology.view('app').primary, 'pg2');
+});
+
+test('membership: a primary whose name moves is none, before its new address is a member, and what was decided about it stays', () => {
+  const { topology, changes, put } = named();
+  put('10.0.0.1');
+  topology.report('app', 'pg2', up, passReplica());
+  topology.report('app', 'pg1', up, pass());
+  assert.equal(topology.view('app').primary, 'pg1');
+  topology.setAdmin('app', 'pg1', 'drain');
+  changes.length = 0;
+  put('10.0.0.9');
+  assert.deepEqual(
+    changes.map(({ after }) => [after.primary, after.servers.map(({ name }) => name).join()]),
+    [
+      [null, 'pg2'],
+      [null, 'pg1,pg2'],
+    ],
+  );
+  const [pg1] = topology.view('app').servers;
+  assert.deepEqual(
+    [pg1?.address.host, pg1?.host, pg1?.result, pg1?.admin],
+    ['10.0.0.9', 'pg1.internal', null, 'drain'],
+  );
+});

@@ -47,6 +47,19 @@ const scenarios: readonly Scenario[] = [
     primary: 'pg1',
   },
   {
+    name: 'a server is known by the name that stands for its address, too',
+    servers: [{ ...writer('pg1'), host: 'pg1.internal' }, replica('pg2')],
+    opinion: says('pg1', { primary: { address: { host: 'pg1.internal', port: 5001 }, name: null } }),
+    primary: 'pg1',
+  },
+  {
+    name: 'a name with another port is another server',
+    servers: [{ ...writer('pg1'), host: 'pg1.internal' }, replica('pg2')],
+    opinion: says('pg1', { primary: { address: { host: 'pg1.internal', port: 1 }, name: null } }),
+    primary: null,
+    disagreement: /is no server of this backend|says that it is writable/,
+  },
+  {
     name: 'a writable server is not followed against the word of the orchestrator',
     servers: [writer('pg1'), replica('pg2')],
     opinion: says('pg2'),

@@ -14,6 +14,9 @@ const MEMBERS_MAX = 64;
 /** What libpq takes where no port is given; Patroni leaves it out then. */
 const USUAL_PORT = 5432;
 
+/** Ours, in place of what a member would say of itself. */
+const ABSENT = 'absent';
+
 const shown = z.string().transform(text => truncate(text, SHOWN_MAX_CHARS));
 
 const clusterSchema = z.object({
@@ -72,9 +75,6 @@ export function withAbsent(before: PatroniAnswer | null, now: PatroniAnswer): Pa
     .map(member => ({ ...member, state: ABSENT }));
   return absent.length === 0 ? now : { ...now, members: [...now.members, ...absent] };
 }
-
-/** Ours, in place of what a member would say of itself. */
-export const ABSENT = 'absent';
 
 function parseJson(body: Buffer): unknown {
   try {

@@ -5,7 +5,7 @@
 
 import { type Address } from '../../../core/address.ts';
 import { type WholeTlsConfig } from '../../../config/schema.ts';
-import { type Clock, type Timer } from '../../../core/clock.ts';
+import { type Clock, type MonotonicMs, type Timer } from '../../../core/clock.ts';
 import { encodeProbeRequest } from '../../../protocol/http/request.ts';
 import { type HttpResponse } from '../../../protocol/http/response.ts';
 import { type PatroniAnswer } from '../../result.ts';
@@ -18,7 +18,7 @@ export interface PatroniClientOptions {
   readonly tls: WholeTlsConfig;
   /** Between two questions while all is well, and while it has no answer. */
   readonly intervalMs: number;
-  /** While it answers and nobody leads, or the leader isn't running. */
+  /** While it answers and a change is under way: nobody leads, the leader isn't running, or one is expected (`askNow`). */
   readonly fastIntervalMs: number;
   /** For one question, the connection included. */
   readonly timeoutMs: number;
@@ -32,6 +32,9 @@ export type PatroniHeard = (answer: PatroniAnswer | null, detail: string) => voi
 const CLUSTER = '/cluster';
 /** About the node itself; never waits for the store. */
 const NODE = '/patroni';
+
+/** So long another leader is expected: a lock's time to live is 30 s by default, and taking it over some seconds more. */
+const EXPECTING_MS = 60_000;
 
 /** A Patroni that is there and has no answer: why, and when it had last reached its store before it was asked. */
 interface Cut {
@@ -48,6 +51,8 @@ export class PatroniClient {
   /** Something happened while a question was under way, which may have been answered before it. */
   #askAgain = false;
   #last: PatroniAnswer | null = null;
+  /** Asked fast until another leads, or until then. */
+  #expecting: { readonly otherThan: string | null; readonly until: MonotonicMs } | null = null;
   #cut: Cut | null = null;
   #closed = false;
 
@@ -69,9 +74,14 @@ export class PatroniClient {
     this.#link.close();
   }
 
-  /** At once, or as soon as the question under way is answered. */
+  /**
+   * At once, or as soon as the question under way is answered; and then often, for whoever can't wait has lost a primary. The
+   * lock is taken before the promotion, so the new leader is known here by the time its server takes writes.
+   */
   askNow(): void {
     if (this.#closed) return;
+    const until = this.#options.clock.now() + EXPECTING_MS;
+    this.#expecting = { otherThan: this.#expecting?.otherThan ?? this.#last?.leader ?? null, until };
     if (this.#asking) this.#askAgain = true;
     else void this.#ask();
   }
@@ -84,7 +94,7 @@ export class PatroniClient {
     if (this.#closed) return;
     const failed = 'code' in answer;
     const { intervalMs, fastIntervalMs, clock } = this.#options;
-    const delayMs = !failed && isMoving(answer) ? fastIntervalMs : intervalMs;
+    const delayMs = !failed && this.#isMoving(answer) ? fastIntervalMs : intervalMs;
     this.#asking = false;
     this.#timer = clock.schedule(this.#askAgain ? 0 : delayMs, () => void this.#ask());
     // Told last: whoever hears it may ask at once, or stop it.
@@ -111,6 +121,15 @@ export class PatroniClient {
     return this.#last;
   }
 
+  #isMoving({ leader, members }: PatroniAnswer): boolean {
+    if (members.find(({ name }) => name === leader)?.state !== 'running') return true;
+    const expecting = this.#expecting;
+    if (expecting === null) return false;
+    const come = leader !== expecting.otherThan || this.#options.clock.now() >= expecting.until;
+    if (come) this.#expecting = null;
+    return !come;
+  }
+
   async #get(path: string): Promise<HttpResponse | Failure> {
     const { address } = this.#options;
     const asked = await this.#link.ask(encodeProbeRequest({ address, path, host: null, headers: {} }));
@@ -118,10 +137,6 @@ export class PatroniClient {
     const { status } = asked.response;
     return status === 200 ? asked.response : failure('L7STS', `GET ${path} answers ${status}`);
   }
-}
-
-function isMoving({ leader, members }: PatroniAnswer): boolean {
-  return members.find(({ name }) => name === leader)?.state !== 'running';
 }
 
 /** No question has come through to it. */

@@ -21,6 +21,12 @@ export interface ConfirmedOptions {
   readonly clock: Clock;
 }
 
+/**
+ * So long a primary that was confirmed before may be denied: it gets no new client meanwhile, and keeps its sessions. A Patroni
+ * that is restarted says 503 for some 100 ms while its server is well; one that has lost the lock makes its server read-only.
+ */
+const DENIAL_MAX_MS = 1000;
+
 type Passed = Extract<ProbeAnswer, { readonly code: PassCode }>;
 
 export class ConfirmedProber implements Prober {
@@ -30,6 +36,8 @@ export class ConfirmedProber implements Prober {
   readonly #questions: Readonly<Record<'primary' | 'replica', Uint8Array>>;
   /** The last word about a replica, and when it came. */
   #replicaSaid: { readonly asked: Asked; readonly at: MonotonicMs } | null = null;
+  /** Since when a confirmed primary is denied; `null`: it was never confirmed, or has been denied for too long. */
+  #deniedFrom: MonotonicMs | 'confirmed' | null = null;
 
   /** Takes `prober` over: its `close` ends both. */
   constructor(prober: Prober, options: ConfirmedOptions) {
@@ -50,9 +58,23 @@ export class ConfirmedProber implements Prober {
     const answer = await this.#prober.probe();
     if (!hasPassed(answer) || answer.facts.role === 'unknown') return answer;
     const { role } = answer.facts;
+    if (role === 'replica') this.#deniedFrom = null;
     const leftMs = Math.max(1, startedAt + timeoutMs - clock.now());
     const asked = role === 'primary' ? await this.#ask('primary', leftMs) : await this.#replicaWord(leftMs);
-    return confirmed(answer, role === 'primary' ? rest.primary : rest.replica, asked);
+    const word = confirmed(answer, role === 'primary' ? rest.primary : rest.replica, asked);
+    return role === 'primary' ? this.#patiently(word) : word;
+  }
+
+  #patiently(word: ProbeAnswer): ProbeAnswer {
+    if (!hasPassed(word)) return word;
+    if (word.facts.role === 'primary') {
+      this.#deniedFrom = 'confirmed';
+      return word;
+    }
+    const now = this.#options.clock.now();
+    if (this.#deniedFrom === 'confirmed') this.#deniedFrom = now;
+    if (this.#deniedFrom !== null && now - this.#deniedFrom >= DENIAL_MAX_MS) this.#deniedFrom = null;
+    return this.#deniedFrom === null ? word : failure('L7REST', word.detail);
   }
 
   close(): void {

@@ -1,5 +1,5 @@
-// One connection attempt to a server: resolved, non-blocking, bounded in time, abortable, and reported exactly once.
-// Of several addresses of one name each is tried in turn. Doesn't choose the server. Called by driver.ts.
+// One connection attempt to a server: non-blocking, bounded in time, abortable, and reported exactly once.
+// Takes IP addresses only, as servers have in views. Doesn't choose the server. Called by driver.ts.
 
 import { type Timer } from '../../../core/clock.ts';
 import { type DialEvents, type DialRequest } from '../../driver.ts';
@@ -13,18 +13,8 @@ import { SOCKADDR_MAX_BYTES } from './sockaddr.ts';
 import { SOCKET_EVENTS } from './socket.ts';
 import { CANCEL, CONNECT, KIND_UNIT, OP_ASYNC_CANCEL, OP_CONNECT } from './uring.ts';
 
-/** Asks the main thread, where Node's resolver can run: IP addresses, or the code of the failure. */
-export type Resolve = (host: string, done: (answer: readonly string[] | string) => void) => void;
-
-export function dial(kernel: Kernel, resolve: Resolve, request: DialRequest, events: DialEvents): () => void {
+export function dial(kernel: Kernel, request: DialRequest, events: DialEvents): () => void {
   const dialing = new Dialing(kernel, request, events);
-  const { host } = request.address;
-  if (!dialing.attempt([host])) {
-    resolve(host, answer => {
-      if (typeof answer === 'string') dialing.fail(answer, `${host}: ${answer}`);
-      else if (!dialing.attempt(answer)) dialing.fail('ENOTFOUND', `${host} has no address`);
-    });
-  }
   return () => dialing.settle();
 }
 
@@ -33,7 +23,6 @@ class Dialing implements Watcher, Requester {
   readonly #request: DialRequest;
   readonly #events: DialEvents;
   readonly #timer: Timer;
-  #hosts: readonly string[] = [];
   #fd = -1;
   #settled = false;
   #requested = false;
@@ -46,19 +35,9 @@ class Dialing implements Watcher, Requester {
     this.#timer = kernel.loop.clock.schedule(timeoutMs, () => {
       if (this.settle()) events.failed('timeout', `not connected within ${timeoutMs} ms`);
     });
-  }
-
-  /** Tries the hosts in order. False, and nothing done, when the first is no IP address. */
-  attempt(hosts: readonly string[]): boolean {
-    const [host, ...others] = hosts;
-    if (this.#settled) return true;
-    if (host === undefined) return false;
-    const { port } = this.#request.address;
-    const sockaddr = this.#kernel.sockaddrOf({ host, port });
-    if (sockaddr === null) return false;
-    this.#hosts = others;
-    this.#connect(sockaddr);
-    return true;
+    const sockaddr = kernel.sockaddrOf(request.address);
+    if (sockaddr === null) this.#failSoon(linux.EHOSTUNREACH);
+    else this.#connect(sockaddr);
   }
 
   /** False when it was settled before; a descriptor that isn't handed over is closed. */
@@ -68,13 +47,6 @@ class Dialing implements Watcher, Requester {
     this.#timer.cancel();
     if (!keep) this.#drop();
     return true;
-  }
-
-  fail(code: string, detail: string): void {
-    if (this.#settled) return;
-    this.#drop();
-    if (this.attempt(this.#hosts)) return;
-    if (this.settle()) this.#events.failed(classifyConnectError(code), detail);
   }
 
   ready(events: number): void {
@@ -138,7 +110,9 @@ class Dialing implements Watcher, Requester {
   #refused(errno: number): void {
     const code = errnoName(errno);
     const { host, port } = this.#request.address;
-    this.fail(code, `connect ${code} ${host}:${port}`);
+    if (this.settle()) {
+      this.#events.failed(classifyConnectError(code), `connect ${code} ${host}:${port}`);
+    }
   }
 
   #drop(): void {

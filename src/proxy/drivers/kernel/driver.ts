@@ -3,24 +3,20 @@
 
 import { invariant } from '../../../core/errors.ts';
 import { type Driver } from '../../driver.ts';
-import { dial, type Resolve } from './dialer.ts';
+import { dial } from './dialer.ts';
 import { type Kernel } from './kernel.ts';
 import { acceptFrom, type OpenListener } from './listener.ts';
 import { KernelSocket } from './socket.ts';
 
 /** `listeners` by frontend. */
-export function createKernelDriver(
-  kernel: Kernel,
-  listeners: ReadonlyMap<string, OpenListener>,
-  resolve: Resolve,
-): Driver {
+export function createKernelDriver(kernel: Kernel, listeners: ReadonlyMap<string, OpenListener>): Driver {
   return {
     listen({ frontend }, events) {
       const listener = listeners.get(frontend);
       invariant(listener !== undefined, 'the main thread opened a socket for every frontend');
       return Promise.resolve(acceptFrom(kernel, listener, events));
     },
-    dial: (request, events) => dial(kernel, resolve, request, events),
+    dial: (request, events) => dial(kernel, request, events),
     splice({ client, server, first, tap, traffic }) {
       invariant(
         client instanceof KernelSocket && server instanceof KernelSocket,

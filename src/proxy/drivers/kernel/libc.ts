@@ -88,7 +88,8 @@ const PROT_READ_WRITE = 3;
 const MAP_SHARED_POPULATE = 0x8001;
 const MAP_PRIVATE_ANONYMOUS = 0x22;
 
-export const { EAGAIN, ECANCELED, ECONNABORTED, EINPROGRESS, EINTR, EMFILE, ENOBUFS } = constants.errno;
+export const { EAGAIN, ECANCELED, ECONNABORTED, EHOSTUNREACH, EINPROGRESS, EINTR, EMFILE, ENOBUFS } =
+  constants.errno;
 
 const errnoNames = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
 

@@ -34,7 +34,6 @@ export interface VersionedView {
 
 export type ToWorker =
   | ({ readonly kind: 'view' } & VersionedView)
-  | { readonly kind: 'resolved'; readonly host: string; readonly answer: readonly string[] | string }
   /** Stop accepting, let sessions end until the deadline, close the rest, and say `closed`. */
   | { readonly kind: 'drain'; readonly deadlineMs: number }
   | { readonly kind: 'close' };
@@ -44,6 +43,5 @@ export type FromWorker =
   | { readonly kind: 'ready'; readonly without: string | null }
   /** That view is in force: what it forbids is closed. */
   | { readonly kind: 'applied'; readonly version: number }
-  | { readonly kind: 'resolve'; readonly host: string }
   | { readonly kind: 'notices'; readonly batch: NoticeBatch }
   | { readonly kind: 'closed' };

@@ -164,9 +164,6 @@ export class WorkerPool implements Proxy {
       case 'notices':
         play(message.batch, this.#deps.observer);
         return;
-      case 'resolve':
-        void this.#resolve(index, message.host);
-        return;
       case 'ready':
         if (message.without !== null && this.#withoutUring === null) {
           this.#deps.observer.withoutUring(message.without);
@@ -179,14 +176,6 @@ export class WorkerPool implements Proxy {
 
   #publish(view: VersionedView): void {
     for (const thread of this.#threads) thread.show(view);
-  }
-
-  async #resolve(index: number, host: string): Promise<void> {
-    const answer = await lookup(host, { all: true }).then(
-      found => found.map(({ address }) => address),
-      (thrown: unknown) => describeError(thrown).code,
-    );
-    this.#threads[index]?.send({ kind: 'resolved', host, answer });
   }
 
   /** A worker that is shown a view and doesn't say that it applied it hangs, and its clients with it. */

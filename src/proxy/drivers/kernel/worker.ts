@@ -8,7 +8,6 @@ import { systemRandom } from '../../../core/random.ts';
 import { Topic } from '../../../core/topic.ts';
 import { type BackendChange, type BackendView } from '../../../topology/model.ts';
 import { createProxy } from '../../proxy.ts';
-import { type Resolve } from './dialer.ts';
 import { createKernelDriver } from './driver.ts';
 import { Kernel } from './kernel.ts';
 import { loadLibc } from './libc.ts';
@@ -45,22 +44,10 @@ const view = (backend: string): BackendView => {
   return found;
 };
 
-/** By host, and not by a number of ours: an answer to the worker that was here before is as good for the same name. */
-const questions = new Map<string, ((answer: readonly string[] | string) => void)[]>();
-const resolve: Resolve = (host, done) => {
-  const asking = questions.get(host);
-  if (asking !== undefined) {
-    asking.push(done);
-    return;
-  }
-  questions.set(host, [done]);
-  send({ kind: 'resolve', host });
-};
-
 const proxy = createProxy({
   frontends: start.frontends,
   topology: { view, changes },
-  driver: createKernelDriver(kernel, start.listeners, resolve),
+  driver: createKernelDriver(kernel, start.listeners),
   tallies: new SharedTallies(start.plan, start.tallies, start.worker),
   workers: start.plan.workers,
   clock: loop.clock,
@@ -95,12 +82,6 @@ port.on('message', (message: ToWorker) => {
     case 'view':
       apply(message);
       return;
-    case 'resolved': {
-      const asking = questions.get(message.host) ?? [];
-      questions.delete(message.host);
-      for (const done of asking) done(message.answer);
-      return;
-    }
     case 'drain':
       end(proxy.drain(message.deadlineMs));
       return;

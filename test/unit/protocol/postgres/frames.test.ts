@@ -38,6 +38,11 @@ test('frames: a session reads the same in pieces of any size', () => {
   for (const size of [1, 2, 5, 13, 10_000]) assert.deepEqual(readAll(session, size), expected);
 });
 
+test('frames: a notification is one, whatever it says', () => {
+  const bytes = frame('A', Buffer.concat([int32(4711), Buffer.from('state\0{"type": "state"}\0')]));
+  assert.deepEqual(readAll(bytes, 2), [{ kind: 'notification' }]);
+});
+
 test('frames: authentication requests keep their salt, mechanisms and data', () => {
   const bytes = Buffer.concat([
     frame('R', int32(3)),
@@ -74,6 +79,9 @@ test('frames: what a probe must not receive, or can be hurt by, is refused', () 
     ['an unterminated ParameterStatus', frame('S', 'name\0value')],
     ['an unterminated CommandComplete', frame('C', 'SELECT 1')],
     ['a BackendKeyData of 12 bytes', frame('K', int32(1, 2, 3))],
+    ['a notification without a process id', frame('A', 'abc')],
+    ['a notification without a payload', frame('A', Buffer.concat([int32(7), Buffer.from('state\0')]))],
+    ['an unterminated notification', frame('A', Buffer.concat([int32(7), Buffer.from('state\0{}')]))],
     ['a ReadyForQuery of 2 bytes', frame('Z', 'II')],
     ['a row that promises more fields', frame('D', Uint8Array.of(0, 2, 255, 255, 255, 255))],
     ['a row with a field beyond its end', frame('D', Uint8Array.of(0, 1, 0, 0, 0, 9, 65))],

@@ -25,9 +25,33 @@ test('patroni answer: members, leader and pause are read as 3.0 sends them', () 
 test('patroni answer: what 4 adds does no harm', () => {
   const answer = read({
     members: [
-      { name: 'a', role: 'leader', state: 'running', api_url: 'http://a:8008/patroni', host: 'a', port: 5432, timeline: 7 },
-      { name: 'b', role: 'quorum_standby', state: 'streaming', host: 'b', timeline: 7, lag: 0, receive_lag: 0, lsn: '0/4000060' },
-      { name: 'c', role: 'replica', state: 'creating replica', timeline: null, lag: 'unknown', tags: { nofailover: true } },
+      {
+        name: 'a',
+        role: 'leader',
+        state: 'running',
+        api_url: 'http://a:8008/patroni',
+        host: 'a',
+        port: 5432,
+        timeline: 7,
+      },
+      {
+        name: 'b',
+        role: 'quorum_standby',
+        state: 'streaming',
+        host: 'b',
+        timeline: 7,
+        lag: 0,
+        receive_lag: 0,
+        lsn: '0/4000060',
+      },
+      {
+        name: 'c',
+        role: 'replica',
+        state: 'creating replica',
+        timeline: null,
+        lag: 'unknown',
+        tags: { nofailover: true },
+      },
     ],
     scope: 'app',
     scheduled_switchover: { at: '2026-10-12T10:00:00+00:00', from: 'a' },
@@ -46,7 +70,8 @@ test('patroni answer: what 4 adds does no harm', () => {
 });
 
 test('patroni answer: nobody leads, or the leader follows a cluster elsewhere', () => {
-  const of = (role: string): ReturnType<typeof readCluster> => read({ members: [{ name: 'a', role, state: 'running' }] });
+  const of = (role: string): ReturnType<typeof readCluster> =>
+    read({ members: [{ name: 'a', role, state: 'running' }] });
   const none = of('sync_standby');
   assert.ok('leader' in none && none.leader === null);
   const standby = of('standby_leader');
@@ -62,8 +87,19 @@ for (const [what, body] of [
   ['a member without a role', { members: [{ name: 'a' }] }],
   ['an impossible port', { members: [{ name: 'a', role: 'leader', host: 'a', port: 70_000 }] }],
   ['a pause that is neither', { members: [], pause: 'maybe' }],
-  ['two leaders', { members: [{ name: 'a', role: 'leader' }, { name: 'b', role: 'leader' }] }],
-  ['too many members', { members: Array.from({ length: 65 }, (_, n) => ({ name: `n${n}`, role: 'replica' })) }],
+  [
+    'two leaders',
+    {
+      members: [
+        { name: 'a', role: 'leader' },
+        { name: 'b', role: 'leader' },
+      ],
+    },
+  ],
+  [
+    'too many members',
+    { members: Array.from({ length: 65 }, (_, n) => ({ name: `n${n}`, role: 'replica' })) },
+  ],
 ] as const) {
   test(`patroni answer: ${what} is refused`, () => {
     const answer = read(body);
@@ -80,7 +116,10 @@ test('patroni answer: names of strangers are cut', () => {
 });
 
 test('patroni answer: when the store was last reached, where it says so', () => {
-  assert.equal(readStoreSeen(Buffer.from('{"state": "running", "dcs_last_seen": 1795297051}')), 1_795_297_051);
+  assert.equal(
+    readStoreSeen(Buffer.from('{"state": "running", "dcs_last_seen": 1795297051}')),
+    1_795_297_051,
+  );
   assert.equal(readStoreSeen(Buffer.from('{"state": "running"}')), null);
   assert.equal(readStoreSeen(Buffer.from('oops')), null);
 });

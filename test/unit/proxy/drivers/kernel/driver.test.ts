@@ -80,7 +80,7 @@ async function open(t: TestContext): Promise<Rig> {
   const proxy = createProxy({
     frontends,
     topology,
-    driver: createKernelDriver(kernel, new Map([['app', listener!]]), () => undefined),
+    driver: createKernelDriver(kernel, new Map([['app', listener!]])),
     clock: loop.clock,
     random: seededRandom(1),
     observer: diary,

@@ -1,0 +1,95 @@
+// The tables of `pointsman status`, from the state as the API tells it. Pure.
+// Called by status.ts.
+
+import { type StateJson } from '../admin/api.ts';
+import { hasRoles } from '../topology/model.ts';
+import { table } from './output.ts';
+
+type BackendJson = StateJson['backends'][number];
+type ServerJson = BackendJson['servers'][number];
+
+/** `now`: milliseconds since the epoch, to tell how long ago a check was. */
+export function statusText(
+  { version, started_at: since, backends, frontends }: StateJson,
+  now: number,
+): string {
+  const ports = table([
+    ['FRONTEND', 'BIND', 'BACKEND', 'ROUTE', 'SESSIONS', 'WAITING'],
+    ...frontends.map(({ name, bind, backend, route, sessions, held }) => [
+      name,
+      bind,
+      backend,
+      route,
+      String(sessions),
+      String(held),
+    ]),
+  ]);
+  const parts = [
+    `pointsman ${version}, since ${since}`,
+    ...backends.map(backend => backendText(backend, now)),
+    ports,
+  ];
+  return parts.join('\n\n');
+}
+
+function backendText(backend: BackendJson, now: number): string {
+  const { name, protocol, primary, epoch, reasons, orchestrator, notes, disagreement, servers } = backend;
+  const head = hasRoles(protocol)
+    ? `${name} (${protocol}): ${primary === null ? 'NO PRIMARY' : `primary ${primary}`}, epoch ${epoch}`
+    : `${name} (${protocol}): ${servers.filter(({ health }) => health === 'up').length} of ${servers.length} up`;
+  const lines = [
+    head,
+    ...reasons.map(reason => `  ${reason}`),
+    ...(backend.split_brain ? ['  SPLIT BRAIN: several servers claim to be writable'] : []),
+    ...(orchestrator === null ? [] : [`  ${orchestratorText(orchestrator)}`]),
+    ...notes.map(note => `  NOTE: ${note}`),
+    ...(disagreement === null ? [] : [`  DISAGREEMENT: ${disagreement}`]),
+    ...servers.flatMap(server =>
+      server.faults.map(({ code, what }) => `  FAULT of ${server.name}: ${code}: ${what}`),
+    ),
+    ...(hasRoles(protocol) ? withRoles(servers, now) : withoutRoles(servers, now))
+      .split('\n')
+      .map(line => `  ${line}`),
+  ];
+  return lines.join('\n');
+}
+
+function orchestratorText({ name, says, passive }: NonNullable<BackendJson['orchestrator']>): string {
+  if (says === null) return `orchestrator: ${name}: silent`;
+  return `orchestrator: ${says}${passive ? ' (it doesn’t act now)' : ''}`;
+}
+
+const withRoles = (servers: readonly ServerJson[], now: number): string =>
+  table([
+    ['SERVER', 'ADDRESS', 'HEALTH', 'ROLE', 'WRITABLE', 'LAG', 'ADMIN', 'SESSIONS', 'LAST CHECK'],
+    ...servers.map(server => [
+      server.name,
+      server.address,
+      server.health,
+      server.role,
+      server.writable ? 'yes' : 'no',
+      server.lag_seconds === null ? '-' : `${server.lag_seconds} s`,
+      server.admin,
+      String(server.sessions),
+      checkText(server, now),
+    ]),
+  ]);
+
+const withoutRoles = (servers: readonly ServerJson[], now: number): string =>
+  table([
+    ['SERVER', 'ADDRESS', 'HEALTH', 'ADMIN', 'SESSIONS', 'LAST CHECK'],
+    ...servers.map(server => [
+      server.name,
+      server.address,
+      server.health,
+      server.admin,
+      String(server.sessions),
+      checkText(server, now),
+    ]),
+  ]);
+
+function checkText({ last_check: check }: ServerJson, now: number): string {
+  if (check === null) return 'never';
+  const ago = Math.max(0, (now - Date.parse(check.at)) / 1000).toFixed(1);
+  return `${check.code} ${ago} s ago: ${check.detail}`;
+}

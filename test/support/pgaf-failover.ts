@@ -1,0 +1,166 @@
+// What is done to a pg_auto_failover cluster while applications write, and when a node takes over. Used by the scenario of
+// system 002 and by bench/failover.
+
+import { Client } from 'pg';
+import { type KeptPostgres } from './pgaf-node.ts';
+import { type PgafCluster } from './pgaf-cluster.ts';
+import { type Fault, type Takeover } from './traffic.ts';
+import { sleep, until, within } from './wait.ts';
+
+/** `crash`: the postmaster alone is killed; its `pg_autoctl` starts it again, and the monitor may be quicker. */
+export type PgafFault = 'kill' | 'freeze' | 'switchover' | 'crash';
+
+/** A takeover, and the node. */
+export interface Succession extends Takeover {
+  readonly node: KeptPostgres;
+}
+
+export interface Ousted {
+  readonly fault: Fault;
+  readonly takeover: Succession;
+  /** When `pg_autoctl` itself says that all is done. */
+  readonly done: Promise<unknown>;
+}
+
+const ANSWER_MAX_MS = 1000;
+const ASK_EVERY_MS = 5;
+const TAKEOVER_MAX_MS = 60_000;
+
+/** Does this to the primary; resolves when another node takes writes, or after a crash any. */
+export async function oust(cluster: PgafCluster, primary: KeptPostgres, how: PgafFault): Promise<Ousted> {
+  const atWall = Date.now();
+  const at = performance.now();
+  if (how === 'crash') primary.killPostmaster();
+  const watch = new Watch(cluster.members.filter(node => node !== primary || how === 'crash'));
+  try {
+    let done: Promise<unknown> = Promise.resolve();
+    if (how === 'kill') await primary.kill();
+    else if (how === 'freeze') primary.freeze();
+    else if (how === 'switchover') done = cluster.switchover();
+    done.catch(() => undefined); // for the caller to await; a failed takeover is reported first
+    const fault = { at, atWall, doneAt: performance.now() };
+    return { fault, takeover: await within('a node to take over', TAKEOVER_MAX_MS, watch.takeover), done };
+  } finally {
+    watch.end();
+  }
+}
+
+/** Asks each candidate every 5 ms, over a session of its own, and writes to the first that says yes. */
+class Watch {
+  readonly takeover: Promise<Succession>;
+  #running = true;
+
+  constructor(candidates: readonly KeptPostgres[]) {
+    this.takeover = Promise.race(candidates.map(node => this.#watch(node)));
+    this.takeover.catch(() => undefined); // awaited by the caller, unless something fails before
+  }
+
+  end(): void {
+    this.#running = false;
+  }
+
+  async #watch(node: KeptPostgres): Promise<Succession> {
+    const question = `SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off' AS yes`;
+    while (this.#running) {
+      const client = new Client({
+        ...node.address,
+        user: 'postgres',
+        database: 'postgres',
+        connectionTimeoutMillis: ANSWER_MAX_MS,
+      });
+      client.on('error', () => undefined); // the next question rejects by itself
+      try {
+        await client.connect();
+        while (this.#running) {
+          if ((await client.query<{ yes: boolean }>(question)).rows[0]?.yes) {
+            const saidAt = performance.now();
+            await client.query('INSERT INTO ledger VALUES (0, $1)', [Math.round(saidAt * 1000)]);
+            return { node, saidAt, wroteAt: performance.now() };
+          }
+          await sleep(ASK_EVERY_MS);
+        }
+      } catch {
+        await sleep(ASK_EVERY_MS); // it restarts, as standbys do in a failover: connected to anew
+      } finally {
+        await client.end().catch(() => undefined); // it is being thrown away either way
+      }
+    }
+    return new Promise(() => undefined);
+  }
+}
+
+/** Brings back whoever was killed or frozen, and waits until `count` nodes are where they should be. */
+export async function bringBack(cluster: PgafCluster, node: KeptPostgres, how: PgafFault): Promise<void> {
+  if (how === 'kill') node.start();
+  if (how === 'freeze') node.thaw();
+  await cluster.settled(cluster.members.length, how === 'crash' ? {} : { old: node });
+}
+
+/** One reader: one session for as long as it lasts, and which nodes have answered it. */
+export class Reader {
+  /** In the order in which they were reached: one for each session. */
+  readonly sessions: { readonly port: number; readonly recovery: boolean }[] = [];
+  readonly errors: { readonly at: number; readonly code: string }[] = [];
+  answers = 0;
+  readonly #address: { readonly host: string; readonly port: number };
+  #running = true;
+  readonly #finished: Promise<void>;
+
+  constructor(address: { readonly host: string; readonly port: number }) {
+    this.#address = address;
+    this.#finished = this.#read();
+  }
+
+  async stop(): Promise<void> {
+    this.#running = false;
+    await within('a reader to stop', 15_000, this.#finished);
+  }
+
+  async #read(): Promise<void> {
+    while (this.#running) {
+      const client = new Client({ ...this.#address, user: 'postgres', database: 'postgres' });
+      client.on('error', () => undefined); // cut between two questions; the next one fails and is recorded
+      try {
+        await client.connect();
+        const { rows } = await client.query<{ port: number; recovery: boolean }>(
+          'SELECT inet_server_port() AS port, pg_is_in_recovery() AS recovery',
+        );
+        if (rows[0] !== undefined) this.sessions.push(rows[0]);
+        while (this.#running) {
+          await client.query('SELECT count(*) FROM ledger WHERE seq < 10');
+          this.answers += 1;
+          await sleep(10);
+        }
+      } catch (thrown) {
+        const code = (thrown as { code?: string }).code ?? String(thrown);
+        this.errors.push({ at: performance.now(), code });
+        await sleep(10);
+      } finally {
+        await client.end().catch(() => undefined); // it is being thrown away either way
+      }
+    }
+  }
+}
+
+/** Readers who come now, and the nodes they get. */
+export async function portsReached(
+  address: { readonly host: string; readonly port: number },
+  wanted: (ports: ReadonlySet<number>) => boolean,
+): Promise<ReadonlySet<number>> {
+  const ports = new Set<number>();
+  const readers: Reader[] = [];
+  try {
+    await until(
+      'readers to reach the nodes that they should',
+      () => {
+        if (readers.length < 12) readers.push(new Reader(address));
+        for (const { sessions } of readers) for (const { port } of sessions) ports.add(port);
+        return wanted(ports);
+      },
+      { everyMs: 50 },
+    );
+    return ports;
+  } finally {
+    await Promise.all(readers.map(reader => reader.stop()));
+  }
+}
