@@ -48,7 +48,8 @@ export function describeChange({ before, after }: BackendChange): readonly strin
 function describeCounsel(before: BackendView, after: BackendView): readonly string[] {
   const { opinion, orchestrator, disagreement } = after;
   const sentences: string[] = [];
-  if (before.opinion?.words !== opinion?.words) sentences.push(opinion?.words ?? `silent: ${orchestrator}`);
+  if (before.opinion?.words !== opinion?.words)
+    sentences.push(opinion?.words ?? `no word from ${orchestrator}`);
   if (before.disagreement === null && disagreement !== null) sentences.push(`disagreement: ${disagreement}`);
   if (before.disagreement !== null && disagreement === null) sentences.push('the disagreement is over');
   return sentences;

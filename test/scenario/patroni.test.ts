@@ -57,7 +57,7 @@ const epochs = (stage: Stage): Promise<readonly (number | undefined)[]> =>
 const everyLastWord = (stage: Stage, words: RegExp): boolean =>
   stage.both.every(run => {
     const lines = run.log().map(({ msg }) => String(msg));
-    return words.test(lines.filter(line => /^Patroni names|orchestrator is silent$/.test(line)).at(-1) ?? '');
+    return words.test(lines.filter(line => /^(Patroni names|no word from Patroni$)/.test(line)).at(-1) ?? '');
   });
 
 describe('a cluster of Patroni and etcd', () => {
@@ -111,7 +111,7 @@ describe('a cluster of Patroni and etcd', () => {
     const seen = await whileWorking(stage, async scene => {
       scene.faultDone();
       await cluster.stopEtcd();
-      await until('both to be without Patroni’s word', () => everyLastWord(stage, /orchestrator is silent/));
+      await until('both to be without Patroni’s word', () => everyLastWord(stage, /^no word from Patroni$/));
       await sleep(ETCD_AWAY_MS);
       await scene.everybodyWrites();
       await cluster.startEtcd();

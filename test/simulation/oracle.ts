@@ -54,6 +54,8 @@ export class Oracle {
   #line: Line | null = null;
   #formerLine: Line | null = null;
   #formerTimeline = 0;
+  #lineServer: Witness | null = null;
+  #formerServer: Witness | null = null;
   /** Was followed until the change that is being carried out now. */
   #leaving: Witness | null = null;
 
@@ -116,6 +118,8 @@ export class Oracle {
     const shared = present.find(([id]) => id === branch)?.[1] ?? null;
     // Nothing that servers tell shows that one was promoted twice over from a history that only bears the same numbers.
     if (shared === null && this.#formerTimeline !== (this.#lineage?.timeline ?? 0)) return;
+    // Nor that one was rewound and promoted again while nobody could see it.
+    if (shared === null && this.#formerServer === this.#followed && !this.#followed?.wasStandbySince) return;
     const covered = shared ?? start;
     if (seen - covered > told) {
       this.violation(
@@ -135,12 +139,15 @@ export class Oracle {
       else {
         this.#judgeElection(before, next);
         this.#formerLine = this.#line;
+        this.#formerServer = this.#lineServer;
         this.#formerTimeline = this.#lineage?.timeline ?? 0;
       }
       this.#followed = next;
       if (next !== null) this.#everFollowed = true;
       if (before !== null) before.demotions += 1;
       this.#leaving = before;
+    } else if (next !== null) {
+      next.wasStandbySince = false;
     }
     if (next !== null && this.#claims(next)) this.#learn(next);
   }
@@ -419,10 +426,12 @@ export class Oracle {
     return server.writableSince === null || this.#now() - server.writableSince < settleMs;
   }
 
-  #learn({ facts }: Witness): void {
+  #learn(server: Witness): void {
+    const { facts } = server;
     const lineage = this.#lineage;
     if (facts === null || facts.systemId === null || facts.timeline === null) return;
     this.#line = lineOf(facts.version ?? '');
+    this.#lineServer = server;
     if (lineage?.systemId === facts.systemId && lineage.timeline >= facts.timeline) return;
     this.#lineage = { systemId: facts.systemId, timeline: facts.timeline };
   }

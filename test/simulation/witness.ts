@@ -38,6 +38,8 @@ export class Witness {
   lastFacts: ServerFacts | null = null;
   lastFactsAt = 0;
   writableSince: number | null = null;
+  /** Since it was the primary last. */
+  wasStandbySince = false;
   sessions = 0;
   primarySessions = 0;
   /** How often it has ceased to be the primary. */
@@ -69,6 +71,7 @@ export class Witness {
     if (this.facts !== null) {
       this.lastFacts = this.facts;
       this.lastFactsAt = now;
+      if (this.facts.role === 'replica') this.wasStandbySince = true;
     }
     if (this.kind === 'pass') {
       this.#passes += 1;

@@ -21,13 +21,13 @@ export const postgresEvidence: Evidence<Lineage> = {
   refusalOf(claimant, ballot) {
     const { name, facts } = claimant;
     const { memory } = ballot;
-    if (memory === null || facts.systemId === null) return null;
-    if (facts.systemId !== memory.systemId) {
+    if (memory !== null && facts.systemId !== null && facts.systemId !== memory.systemId) {
       return `${name} is refused: system identifier ${facts.systemId} is another cluster than ${memory.systemId} (if that is meant, ${FORGET})`;
     }
-    if (facts.timeline !== null && facts.timeline < memory.timeline) {
+    if (memory !== null && facts.timeline !== null && facts.timeline < memory.timeline) {
       return `${name} is refused: it is writable on the old timeline ${facts.timeline}, the cluster has moved on to ${memory.timeline}`;
     }
+    // What a standby has had is evidence also before anybody was followed.
     return name === ballot.current ? null : setBack(claimant, ballot);
   },
 
@@ -39,7 +39,12 @@ export const postgresEvidence: Evidence<Lineage> = {
       : null;
   },
 
-  best: (eligible, ballot) => byTimeline(eligible) ?? byFollowers(eligible, ballot),
+  best(eligible, ballot) {
+    const newest = byTimeline(eligible);
+    // On one timeline nobody was promoted: whom standbys follow is no reason to leave a primary that is seen well.
+    const isPresent = eligible.some(({ name }) => name === ballot.current);
+    return newest ?? (isPresent ? null : byFollowers(eligible, ballot));
+  },
 
   remember: ({ memory }, chosen) => (chosen === null ? memory : lineageAfter(memory, chosen.facts)),
 

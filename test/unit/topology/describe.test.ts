@@ -21,7 +21,7 @@ test('describe: what the orchestrator says is told once, and that it fell silent
   const says = { orchestrator, opinion: opinion('Patroni names pg1') };
   assert.deepEqual(told({ orchestrator }, says), ['Patroni names pg1']);
   assert.deepEqual(told(says, { ...says, opinion: { ...says.opinion, at: 1000 } }), []);
-  assert.deepEqual(told(says, { orchestrator }), ['silent: Patroni']);
+  assert.deepEqual(told(says, { orchestrator }), ['no word from Patroni']);
 });
 
 test('describe: a disagreement is told when it begins and when it is over, not at each of its words', () => {

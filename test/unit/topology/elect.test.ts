@@ -160,6 +160,35 @@ const cases: readonly Case[] = [
     reason: /standbys follow/,
   },
   {
+    name: 'two equal writers, and standbys follow the other: the present one stays',
+    servers: [
+      server('pg1', pass()),
+      server('pg2', pass()),
+      server('pg3', passReplica({ upstream: '10.0.0.1:5002' })),
+    ],
+    given: { current: 'pg1', memory: lineage(1) },
+    primary: 'pg1',
+    splitBrain: true,
+  },
+  {
+    name: 'at start a server that answered once, and is not up yet (rise), has not had its say',
+    servers: [
+      server('pg1', pass()),
+      server('pg2', pass({ timeline: 2 }), { kind: 'unknown', passes: 1, fails: 0 }),
+    ],
+    primary: null,
+    reason: /waiting for the first word of pg2/,
+  },
+  {
+    name: 'at start a writer with less than a standby of its timeline has had is not followed',
+    servers: [
+      server('pg1', pass({ position: '0/3000000' })),
+      server('pg2', passReplica({ position: '0/4000000' })),
+    ],
+    primary: null,
+    reason: /pg1 is refused: its log ends at 0\/3000000/,
+  },
+  {
     name: 'two equal writers: stay with the present one',
     servers: [server('pg1', pass()), server('pg2', pass())],
     given: { current: 'pg2', memory: lineage(1) },
