@@ -127,7 +127,7 @@ export const mutants: Readonly<Record<string, Mutant>> = {
     edits: [
       {
         file: 'topology/evidence/postgres.js',
-        text: 'if (facts.systemId !== memory.systemId) {',
+        text: 'if (memory !== null && facts.systemId !== null && facts.systemId !== memory.systemId) {',
         replacement: 'if (false) {',
       },
     ],
