@@ -8,6 +8,7 @@ RUN npm ci
 COPY tsconfig.json ./
 COPY src ./src
 RUN node_modules/.bin/tsc -p tsconfig.json
+RUN mkdir state
 
 # Only what runs, exactly as locked; koffi is optional and comes along: with it the kernel driver runs.
 FROM node:20-bookworm-slim AS packages
@@ -21,6 +22,9 @@ ENV NODE_ENV=production
 COPY package.json LICENSE ./
 COPY --from=packages /app/node_modules ./node_modules
 COPY --from=build /app/dist/src ./dist/src
+
+# For `state_file: /var/lib/pointsman/state.json`: mount a volume there. A new one takes over whose this directory is.
+COPY --from=build --chown=node:node /app/state /var/lib/pointsman
 
 # The image's own unprivileged user. Ports below 1024 work too: Docker lets containers bind them.
 USER node

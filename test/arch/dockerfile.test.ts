@@ -118,5 +118,5 @@ test(
 
 test('Dockerfile: an instruction that this test does not understand is refused', () => {
   assert.throws(() => parseDockerfile('FROM a\nADD x y\n'), /does not know the instruction: ADD/);
-  assert.throws(() => readCopy('--chown=1 a b'), /does not know --chown=1/);
+  assert.throws(() => readCopy('--chmod=1 a b'), /does not know --chmod=1/);
 });

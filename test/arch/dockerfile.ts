@@ -45,9 +45,14 @@ export const instructionsOf = (stage: Stage, keyword: string): string[] =>
 /** What a COPY takes: paths and where to; `from` is a stage, or null for the build context. */
 export function readCopy(rest: string): { from: string | null; sources: string[]; target: string } {
   const words = rest.split(/\s+/);
-  const flag = words[0]?.startsWith('--') === true ? words.shift() : undefined;
-  const from = flag === undefined ? null : (/^--from=(.+)$/.exec(flag)?.[1] ?? null);
-  if (flag !== undefined && from === null) throw new Error(`this reader does not know ${flag}`);
+  let from: string | null = null;
+  while (words[0]?.startsWith('--') === true) {
+    const [, name, value = null] = /^--(from|chown)=(.+)$/.exec(words[0]) ?? [];
+    if (name === undefined) throw new Error(`this reader does not know ${words[0]}`);
+    // Whose the files are is up to the image: a replay runs as whoever runs it.
+    if (name === 'from') from = value;
+    words.shift();
+  }
   const target = words.pop();
   if (target === undefined || words.length === 0) throw new Error(`COPY needs sources and a target: ${rest}`);
   return { from, sources: words, target };
