@@ -30,6 +30,11 @@ export function isLoopback(host: string): boolean {
   return loopbacks.check(plain, family === 6 ? 'ipv6' : 'ipv4');
 }
 
+/** Any address of this machine, as a listener takes it. */
+export function isUnspecified(host: string): boolean {
+  return wildcards.has(normalizeHost(host));
+}
+
 /** The same machine address by another name: `localhost` is 127.0.0.1 and ::1. */
 function isSameHost(one: string, other: string): boolean {
   const [a, b] = [normalizeHost(one), normalizeHost(other)];
@@ -57,7 +62,7 @@ function covers(wildcard: string, host: string): boolean {
 /** Whether a connection to `target` would arrive at the socket that listens on `bind`. */
 export function reaches(target: Address, bind: Address): boolean {
   if (target.port !== bind.port || bind.port === 0) return false;
-  const local = isLoopback(target.host) || wildcards.has(normalizeHost(target.host));
+  const local = isLoopback(target.host) || isUnspecified(target.host);
   return isSameHost(target.host, bind.host) || (local && covers(bind.host, target.host));
 }
 

@@ -46,7 +46,7 @@ export const wholeTls = z
   .transform(t => ({ mode: t.mode, caFile: t.ca_file ?? null, serverName: t.server_name ?? null }))
   .meta({ description: 'TLS of the probe session. Client sessions pass through untouched.' });
 
-export const risesAndFalls = {
+const risesAndFalls = {
   rise: z
     .int()
     .min(1)
@@ -60,18 +60,47 @@ export const risesAndFalls = {
     .default(2)
     .meta({ description: 'Failed probes in a row before an up server is down.' }),
 };
-export const interval = pace().prefault('1s').meta({ description: 'Between two probes while all is well.' });
-export const timeout = pace().prefault('1s').meta({ description: 'How long one probe may take.' });
+const interval = pace().prefault('1s').meta({ description: 'Between two probes while all is well.' });
+const timeout = pace().prefault('1s').meta({ description: 'How long one probe may take.' });
 
-export const fastInterval = pace().prefault('50ms').meta({
+const fastInterval = pace().prefault('50ms').meta({
   description: 'Between two probes of a server while anything is in doubt.',
 });
-export const promotionInterval = pace().prefault('10ms').meta({
+const promotionInterval = pace().prefault('10ms').meta({
   description: 'Between two probes of a healthy replica while there is no primary: it may be the next one.',
 });
-export const reconnectInterval = duration().prefault('10s').meta({
+const reconnectInterval = duration().prefault('10s').meta({
   description:
     'How often the probe session is replaced by a fresh connection, which shows a server that serves open sessions but no new ones. 0: never.',
+});
+
+/** The tempo of every probe, and how many of them count. */
+export const tempo = { interval, fast_interval: fastInterval, timeout, ...risesAndFalls };
+
+/** Of databases: they are waited for to be promoted, and their probe sessions stay open. */
+export const databaseTempo = {
+  interval,
+  fast_interval: fastInterval,
+  promotion_interval: promotionInterval,
+  reconnect_interval: reconnectInterval,
+  timeout,
+  ...risesAndFalls,
+};
+
+type Read<Keys> = { readonly [K in keyof Keys]: Keys[K] extends z.ZodType<infer T> ? T : never };
+
+export const readTempo = (c: Read<typeof tempo>) => ({
+  intervalMs: c.interval,
+  fastIntervalMs: c.fast_interval,
+  timeoutMs: c.timeout,
+  rise: c.rise,
+  fall: c.fall,
+});
+
+export const readDatabaseTempo = (c: Read<typeof databaseTempo>) => ({
+  ...readTempo(c),
+  promotionIntervalMs: c.promotion_interval,
+  reconnectIntervalMs: c.reconnect_interval,
 });
 
 export const writable = z.string().min(1).max(4096);

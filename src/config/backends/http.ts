@@ -2,17 +2,7 @@
 // Part of schema.ts. What is asked is written by protocol/http/request.ts, which trusts that nothing here can break a line.
 
 import { z } from 'zod';
-import {
-  CHECK_MEANING,
-  fastInterval,
-  interval,
-  PROTOCOL_MEANING,
-  risesAndFalls,
-  servers,
-  slowStart,
-  timeout,
-  wholeTls,
-} from './common.ts';
+import { CHECK_MEANING, PROTOCOL_MEANING, readTempo, servers, slowStart, tempo, wholeTls } from './common.ts';
 import { discovery } from '../schema-dns.ts';
 
 /** RFC 9110, section 5.6.2. */
@@ -73,10 +63,7 @@ const httpCheck = z
       .default({})
       .meta({ description: 'Further request headers.', sample: { Authorization: 'Bearer ${TOKEN}' } }),
     tls: wholeTls,
-    interval,
-    fast_interval: fastInterval,
-    timeout,
-    ...risesAndFalls,
+    ...tempo,
   })
   .transform(c => ({
     path: c.path,
@@ -86,11 +73,7 @@ const httpCheck = z
     host: c.host ?? null,
     headers: c.headers,
     tls: c.tls,
-    intervalMs: c.interval,
-    fastIntervalMs: c.fast_interval,
-    timeoutMs: c.timeout,
-    rise: c.rise,
-    fall: c.fall,
+    ...readTempo(c),
   }));
 
 export const httpBackend = z

@@ -5,16 +5,12 @@ import { z } from 'zod';
 import {
   CHECK_MEANING,
   databaseServers,
-  fastInterval,
-  interval,
+  databaseTempo,
   multipleWriters,
   PROTOCOL_MEANING,
-  promotionInterval,
-  reconnectInterval,
-  risesAndFalls,
+  readDatabaseTempo,
   settle,
   slowStart,
-  timeout,
   tls,
   writable,
   WRITABLE_MEANING,
@@ -42,12 +38,7 @@ const mysqlCheck = z
       sample: "select config_value = 'ACTING_MASTER' from node_config where config_key = 'node_mode'",
     }),
     settle,
-    interval,
-    fast_interval: fastInterval,
-    promotion_interval: promotionInterval,
-    reconnect_interval: reconnectInterval,
-    timeout,
-    ...risesAndFalls,
+    ...databaseTempo,
   })
   .transform(c => ({
     user: c.user,
@@ -56,13 +47,7 @@ const mysqlCheck = z
     tls: c.tls,
     writable: c.writable ?? null,
     settleMs: c.settle,
-    intervalMs: c.interval,
-    fastIntervalMs: c.fast_interval,
-    promotionIntervalMs: c.promotion_interval,
-    reconnectIntervalMs: c.reconnect_interval,
-    timeoutMs: c.timeout,
-    rise: c.rise,
-    fall: c.fall,
+    ...readDatabaseTempo(c),
   }));
 
 export const mysqlBackend = z

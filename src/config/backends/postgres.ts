@@ -5,16 +5,12 @@ import { z } from 'zod';
 import {
   CHECK_MEANING,
   databaseServers,
-  fastInterval,
-  interval,
+  databaseTempo,
   multipleWriters,
   PROTOCOL_MEANING,
-  promotionInterval,
-  reconnectInterval,
-  risesAndFalls,
+  readDatabaseTempo,
   settle,
   slowStart,
-  timeout,
   tls,
   wholeTls,
   writable,
@@ -66,12 +62,7 @@ const postgresCheck = z
     }),
     rest,
     settle,
-    interval,
-    fast_interval: fastInterval,
-    promotion_interval: promotionInterval,
-    reconnect_interval: reconnectInterval,
-    timeout,
-    ...risesAndFalls,
+    ...databaseTempo,
   })
   .transform(c => ({
     user: c.user,
@@ -81,13 +72,7 @@ const postgresCheck = z
     writable: c.writable ?? null,
     rest: c.rest ?? null,
     settleMs: c.settle,
-    intervalMs: c.interval,
-    fastIntervalMs: c.fast_interval,
-    promotionIntervalMs: c.promotion_interval,
-    reconnectIntervalMs: c.reconnect_interval,
-    timeoutMs: c.timeout,
-    rise: c.rise,
-    fall: c.fall,
+    ...readDatabaseTempo(c),
   }));
 
 export const postgresBackend = z

@@ -5,17 +5,13 @@ import { z } from 'zod';
 import { address, duration } from '../schema-values.ts';
 import {
   CHECK_MEANING,
-  fastInterval,
-  interval,
+  databaseTempo,
   maxServers,
   multipleWriters,
   PROTOCOL_MEANING,
-  promotionInterval,
-  reconnectInterval,
-  risesAndFalls,
+  readDatabaseTempo,
   servers,
   slowStart,
-  timeout,
   wholeTls,
 } from './common.ts';
 import { discovery } from '../schema-dns.ts';
@@ -38,25 +34,14 @@ const redisCheck = z
       description:
         'A server that says it is the primary without proof (restarted, empty, or with less than others had) is believed when it has said so for this long without contradiction: a restarted primary calls itself primary until it has been told otherwise. A promoted replica needs no such time, nor does a server that all Sentinels name and have seen since it was restarted. 0: at once.',
     }),
-    interval,
-    fast_interval: fastInterval,
-    promotion_interval: promotionInterval,
-    reconnect_interval: reconnectInterval,
-    timeout,
-    ...risesAndFalls,
+    ...databaseTempo,
   })
   .transform(c => ({
     user: c.user ?? null,
     password: c.password ?? null,
     tls: c.tls,
     settleMs: c.settle,
-    intervalMs: c.interval,
-    fastIntervalMs: c.fast_interval,
-    promotionIntervalMs: c.promotion_interval,
-    reconnectIntervalMs: c.reconnect_interval,
-    timeoutMs: c.timeout,
-    rise: c.rise,
-    fall: c.fall,
+    ...readDatabaseTempo(c),
   }));
 
 const sentinel = z

@@ -2,22 +2,12 @@
 // Part of schema.ts.
 
 import { z } from 'zod';
-import {
-  CHECK_MEANING,
-  fastInterval,
-  interval,
-  PROTOCOL_MEANING,
-  risesAndFalls,
-  servers,
-  slowStart,
-  timeout,
-} from './common.ts';
+import { CHECK_MEANING, PROTOCOL_MEANING, readTempo, servers, slowStart, tempo } from './common.ts';
 import { discovery } from '../schema-dns.ts';
 
 const tcpCheck = z
   .strictObject({
-    interval,
-    fast_interval: fastInterval,
+    ...tempo,
     send: z.string().min(1).max(4096).optional().meta({
       description:
         'Sent once connected. YAML’s "\\r\\n" and "\\x00" stand for bytes; letters beyond ASCII go out as UTF-8.',
@@ -28,17 +18,11 @@ const tcpCheck = z
         'What the server says must contain this, within `timeout`. Left out: a server that accepts the connection is well.',
       sample: 'PONG',
     }),
-    timeout,
-    ...risesAndFalls,
   })
   .transform(c => ({
-    intervalMs: c.interval,
-    fastIntervalMs: c.fast_interval,
     send: c.send ?? null,
     expect: c.expect ?? null,
-    timeoutMs: c.timeout,
-    rise: c.rise,
-    fall: c.fall,
+    ...readTempo(c),
   }));
 
 export const tcpBackend = z

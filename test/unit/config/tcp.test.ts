@@ -61,7 +61,7 @@ test('tcp: the protocol may come from the environment', () => {
   assert.deepEqual(errors(text), ['15:15 backends.cache.protocol: the environment variable P is not set']);
 });
 
-const KNOWN_CHECK = 'known here: interval, fast_interval, send, expect, timeout, rise, fall';
+const KNOWN_CHECK = 'known here: interval, fast_interval, timeout, rise, fall, send, expect';
 
 /** What is changed, and exactly what is said. */
 const mistakes: readonly (readonly [
