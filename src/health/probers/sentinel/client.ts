@@ -5,9 +5,10 @@
 
 import { formatAddress, type Address } from '../../../core/address.ts';
 import { type SentinelConfig } from '../../../config/schema.ts';
-import { type Clock, type Timer } from '../../../core/clock.ts';
+import { type Clock } from '../../../core/clock.ts';
 import { readCount, readPairs, type Fields } from '../../../protocol/redis/fields.ts';
 import { type Reply } from '../../../protocol/redis/reply.ts';
+import { Asking, type Round } from '../../asking.ts';
 import { type SentinelAnswer } from '../../result.ts';
 import { failure, type Failure, timeoutFailure } from '../failures.ts';
 import { replyFailure } from '../redis/failures.ts';
@@ -39,60 +40,49 @@ export class SentinelClient {
   #ear: Session | null = null;
   /** The ear is subscribed. */
   #listening = false;
-  #timer: Timer | null = null;
-  #asking = false;
-  /** Something happened while a question was under way, which may have been answered before it. */
-  #askAgain = false;
-  #closed = false;
+  readonly #asking: Asking;
 
   constructor(options: SentinelClientOptions, heard: SentinelHeard) {
     this.#options = options;
     this.#heard = heard;
+    this.#asking = new Asking(options.clock, () => this.#ask());
   }
 
   start(): void {
     this.#listen();
-    void this.#ask();
+    this.#asking.start();
   }
 
   stop(): void {
-    this.#closed = true;
-    this.#timer?.cancel();
+    this.#asking.stop();
     this.#session?.end(closing);
     this.#ear?.end(closing);
   }
 
   /** At once, or as soon as the question under way is answered. */
   askNow(): void {
-    if (this.#closed) return;
-    if (this.#asking) this.#askAgain = true;
-    else void this.#ask();
+    this.#asking.askNow();
   }
 
-  async #ask(): Promise<void> {
-    this.#asking = true;
-    this.#askAgain = false;
-    this.#timer?.cancel();
-    const { timeoutMs } = this.#options;
+  async #ask(): Promise<Round> {
+    const { timeoutMs, intervalMs, fastIntervalMs } = this.#options;
     const kept = this.#session;
     const session: Session = kept ?? this.#connect(() => this.#lost(session));
     this.#session = session;
     const limit = this.#limit(session, timeoutMs);
     const answer = await this.#question(session);
     limit();
-    if (this.#closed) return;
     if (session.phase === 'ended') this.#session = null;
-    this.#asking = false;
-    const failed = 'code' in answer;
     // An open session that was lost amid the question shows only that; a new one tells whether the Sentinel is gone.
-    if (failed && kept !== null && answer.code === 'L4LOST') return void this.#ask();
-    if (failed) this.#heard(null, answer.detail);
-    else this.#heard(answer, '');
-    if (!this.#listening && !failed) this.#listen();
-    if (this.#askAgain) return void this.#ask();
-    const moving = !failed && (answer.doubts || !this.#listening);
-    const delayMs = moving ? this.#options.fastIntervalMs : this.#options.intervalMs;
-    this.#timer = this.#options.clock.schedule(delayMs, () => void this.#ask());
+    const lost = 'code' in answer && kept !== null && answer.code === 'L4LOST';
+    if (lost && !this.#asking.isStopped) return this.#ask();
+    const tell = (): void => {
+      if ('code' in answer) return this.#heard(null, answer.detail);
+      this.#heard(answer, '');
+      if (!this.#listening) this.#listen();
+    };
+    const moving = !('code' in answer) && (answer.doubts || !this.#listening);
+    return { pauseMs: moving ? fastIntervalMs : intervalMs, tell };
   }
 
   async #question(session: Session): Promise<SentinelAnswer | Failure> {
