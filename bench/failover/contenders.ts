@@ -6,9 +6,16 @@ import { type WriterTarget } from '../../src/cli/demo/ledger-writer.ts';
 import { runPointsman } from '../../test/support/pointsman.ts';
 import { until } from '../../test/support/wait.ts';
 
+interface FleetNode {
+  readonly name: string;
+  readonly address: Address;
+  /** Of its Patroni. */
+  readonly rest?: Address;
+}
+
 /** The servers of one round. */
 export interface Fleet {
-  readonly nodes: readonly { readonly name: string; readonly address: Address }[];
+  readonly nodes: readonly FleetNode[];
   /** Name of the one that is the primary now; the others are its standbys. */
   readonly primary: string;
   /** How an application connects: through a proxy’s port, or straight to a node. */

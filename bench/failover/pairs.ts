@@ -7,7 +7,8 @@ import { type Address } from '../../src/core/address.ts';
 import { measureFailover } from '../../test/support/failover.ts';
 import { startServers, type Servers } from '../../test/support/pair.ts';
 import { within } from '../../test/support/wait.ts';
-import { type Contender, type Fleet } from './contenders.ts';
+import { pointsman, type Contender, type Fleet } from './contenders.ts';
+import { agentsWords, haproxy } from './haproxy.ts';
 import { START_MAX_MS, WARM_UP_MS, WRITERS, type Guard, type Round, type Stage } from './stage.ts';
 
 /** How long an ended round waits for what it was just starting, so that it can be ended too. */
@@ -22,6 +23,8 @@ const scenarios = [
 type Scenario = (typeof scenarios)[number];
 
 export const pairs: Stage = {
+  contenders: [pointsman, haproxy],
+  refusesWhileDying: false,
   scenarios: scenarios.map(({ name }) => name),
   file: 'RESULTS',
   words: {
@@ -32,6 +35,7 @@ export const pairs: Stage = {
       `The standby is promoted ${PROMOTE_AFTER_MS} ms after a kill; after a freeze, once all the writers’ sessions have ended.`,
     ],
     pointsman: 'Pointsman runs with its default settings.',
+    haproxy: agentsWords,
     repeat: 'npm run bench:failover',
   },
   async play(name, contender, guard) {

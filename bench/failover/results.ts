@@ -6,7 +6,6 @@ import { cpus, release, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { type FailoverFigures } from '../../test/support/traffic.ts';
 import { repositoryRoot } from '../../test/support/repository.ts';
-import { haproxyConfig } from './haproxy.ts';
 import { WRITERS, type Stage, type StageWords } from './stage.ts';
 
 export interface Measured {
@@ -88,16 +87,7 @@ function markdown(report: Report, date: string, words: StageWords, file: string)
     '  reported.',
     '',
     words.pointsman,
-    'HAProxy runs with the best configuration known to us for this job, two check agents beside it, which ask',
-    '`pg_is_in_recovery()` and `transaction_read_only` over a lasting session and answer 200 only when the server takes',
-    'writes:',
-    '',
-    '```',
-    ...haproxyConfig('127.0.0.1:PORT', 'SOCKET', [
-      { name: 'pg1', port: 5432, agentPort: 8008 },
-      { name: 'pg2', port: 5433, agentPort: 8009 },
-    ]),
-    '```',
+    ...words.haproxy,
     '',
     `Measured on ${date.slice(0, 10)}: ${machine()}, Linux ${release()}; PostgreSQL ${postgres}, HAProxy`,
     `${versions.haproxy}, Node ${process.version}. Every round: [${file}.json](${file}.json).`,

@@ -1,5 +1,5 @@
 // Where a round of bench:failover is played: real servers, what is done to them, and what the report says of both.
-// Here the interface; pairs.ts and pg-auto-failover.ts are the stages. Called by run.ts.
+// Here the interface; pairs.ts, pg-auto-failover.ts and patroni.ts are the stages. Called by run.ts.
 
 import { type FailoverFigures } from '../../test/support/traffic.ts';
 import { type Contender } from './contenders.ts';
@@ -23,11 +23,17 @@ export interface StageWords {
   /** How the servers get a new primary. */
   readonly promotion: readonly string[];
   readonly pointsman: string;
+  /** How HAProxy is configured. */
+  readonly haproxy: readonly string[];
   /** The command, without the number of rounds. */
   readonly repeat: string;
 }
 
 export interface Stage {
+  /** Who takes turns; Pointsman first. */
+  readonly contenders: readonly Contender[];
+  /** Whether an old primary may still be shutting down when its writers come back, and refuse them itself, each once. */
+  readonly refusesWhileDying: boolean;
   /** Names of the faults, each a row of the report for each contender. */
   readonly scenarios: readonly string[];
   readonly words: StageWords;

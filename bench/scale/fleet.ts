@@ -1,5 +1,5 @@
 // Many backends of three made-up servers, with everything of Pointsman that grows with them: topology, monitors, incidents,
-// one proxy with a frontend for each. A server answers a probe in the next turn of the event loop. Used by run.ts.
+// one proxy with a frontend for each. A server answers a probe in the next turn of the event loop. Used by made-up.ts.
 
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { backendSpecs, createMonitors } from '../../src/app/monitors.ts';

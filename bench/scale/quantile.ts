@@ -1,4 +1,4 @@
-// One number of a distribution. Used by run.ts.
+// One number of a distribution. Used by both halves.
 
 /** The value that `share` of all are not above; NaN of none. */
 export function quantile(values: readonly number[], share: number): number {

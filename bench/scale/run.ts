@@ -1,71 +1,100 @@
-// How Pointsman grows: 1,000 backends of three servers each, with the real topology, monitors and proxy on the real clock at
-// default intervals. Only the servers and sockets are made up: what is measured is Pointsman's own work, not the kernel's.
-// Prints Markdown: CPU and memory per backend, delay of the event loop, and how long a decision takes.
-// Usage: node --expose-gc dist/bench/scale/run.js [BACKENDS] [SECONDS]
+// `npm run bench:scale`: how Pointsman grows. First its own work alone (made-up.ts, with made-up servers and sockets), then the
+// built CLI from outside (built.ts, real sockets). Correctness first: a wrong primary stops the run. Prints and writes RESULTS.md.
+// Usage: run.js [BACKENDS] [SECONDS]; it needs some twelve descriptors for each backend.
 
-import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { createFleet } from './fleet.ts';
+import { execFile } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { cpus, release, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { describeError } from '../../src/core/errors.ts';
+import { repositoryRoot } from '../../test/support/repository.ts';
+import { measureBuilt, type Built } from './built.ts';
 import { quantile } from './quantile.ts';
 
-const backends = Number(process.argv[2] ?? 1000);
-const seconds = Number(process.argv[3] ?? 20);
-const SETTLE_MS = 3_000;
-const FAILOVERS_MS = 10_000;
+const [backends = 1000, seconds = 20] = process.argv.slice(2).map(Number);
 const write = (text: string): void => void process.stdout.write(`${text}\n`);
-const sleep = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms));
 
-interface Memory {
-  readonly heap: number;
-  readonly rss: number;
+async function madeUp(): Promise<string> {
+  const script = fileURLToPath(new URL('./made-up.js', import.meta.url));
+  const args = ['--expose-gc', script, String(backends), String(seconds)];
+  return (await promisify(execFile)(process.execPath, args)).stdout.trim();
 }
 
-function memory(): Memory {
-  globalThis.gc?.();
-  const { heapUsed, rss } = process.memoryUsage();
-  return { heap: heapUsed, rss };
-}
-
+const ms = (value: number): string => `${value.toFixed(1)} ms`;
+const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+const kib = (bytes: number): string => `${(bytes / 2 ** 10).toFixed(1)} KiB`;
 const shares = (values: readonly number[]): string =>
-  `${ms(quantile(values, 0.5))} | ${ms(quantile(values, 0.99))}`;
-const ms = (value: number): string => `${value.toFixed(3)} ms`;
-const kib = (bytes: number): string => `${(bytes / 1024).toFixed(1)} KiB`;
+  [0.5, 0.99, 1].map(share => ms(quantile(values, share))).join(' | ');
 
-const before = memory();
-const fleet = createFleet(backends);
-await fleet.start();
-await sleep(SETTLE_MS);
-const after = memory();
+function report(inside: string, built: Built): string {
+  const { bytes, cpuMsPerSecond, sockets, livez, metrics, state, failovers, verifiedMs } = built;
+  const cores = cpus();
+  const machine = `${cores.length} cores (${cores[0]?.model.trim() ?? 'unknown'}), ${(totalmem() / 2 ** 30).toFixed(0)} GiB`;
+  return `# Scale: what each backend more costs
 
-const delay = monitorEventLoopDelay({ resolution: 1 });
-delay.enable();
-const cpuBefore = process.cpuUsage();
-const probesBefore = fleet.probes();
-const startedAt = performance.now();
-await sleep(seconds * 1000);
-const elapsedSeconds = (performance.now() - startedAt) / 1000;
-const cpu = process.cpuUsage(cpuBefore);
-const probes = (fleet.probes() - probesBefore) / elapsedSeconds;
-delay.disable();
-const cpuMs = (cpu.user + cpu.system) / 1000 / elapsedSeconds;
+Measured on ${new Date().toISOString().slice(0, 10)}: ${machine}, shared and noisy, Linux ${release()}, Node ${process.version}.
+One run; take the figures for their size, not for their last digit.
 
-const decisions = await fleet.failOver(FAILOVERS_MS);
-await fleet.stop();
+## The built CLI, from outside
 
-write(`${backends} backends x 3 servers, default intervals, ${seconds} s, Node ${process.version}; servers and sockets are made up.
+\`pointsman run\` with ${backends} Redis backends × 3 servers and a frontend for each, all settings at their defaults (a probe of
+each server every second; the kernel driver where it is to be had). The ${backends * 3} servers are one scripted process with as many addresses on
+loopback, which answers probes and INFO as Redis 7 does and fails over when told; it, the bench and Pointsman share the cores.
+Before any figure, and after each failover, every backend must have the right primary and its two replicas, and a connection
+through every frontend must be answered by that primary.
 
 | what | total | per backend |
 | --- | --- | --- |
-| CPU while all is well, ms per second (${Math.round(probes)} probes/s) | ${cpuMs.toFixed(0)} | ${(cpuMs / backends).toFixed(3)} |
-| heap | ${kib(after.heap - before.heap)} | ${kib((after.heap - before.heap) / backends)} |
-| RSS, growth | ${kib(after.rss - before.rss)} | ${kib((after.rss - before.rss) / backends)} |
+| from its first log line to all of that verified (${backends} connections by the bench among it) | ${(verifiedMs / 1000).toFixed(1)} s | |
+| processor time at rest, ms per second, over ${seconds} s | ${cpuMsPerSecond.toFixed(0)} | ${(cpuMsPerSecond / backends).toFixed(3)} |
+| resident memory (Pss) | ${mib(bytes.all)} | ${kib((bytes.all - bytes.one) / backends)} above that with one backend, ${mib(bytes.one)} |
+| the same, after the failovers below | ${mib(bytes.afterwards)} | ${kib((bytes.afterwards - bytes.one) / backends)} |
+| sockets at rest | ${sockets} | ${(sockets / backends).toFixed(1)} |
+| \`/metrics\`: ${mib(metrics.bytes)} | ${ms(metrics.ms)} | |
+| \`/api/v1/state\`: ${mib(state.bytes)} | ${ms(state.ms)} | |
 
-| event loop behind by | |
-| --- | --- |
-| p50 | ${ms(delay.percentile(50) / 1e6)} |
-| p99 | ${ms(delay.percentile(99) / 1e6)} |
-| most | ${ms(delay.max / 1e6)} |
+\`/livez\`, asked every 20 ms at rest, is answered within ${ms(quantile(livez, 0.5))} (p50), ${ms(quantile(livez, 0.99))} (p99), ${ms(quantile(livez, 1))} (most): so late is
+the event loop, the bench's own lateness included.
 
-| of ${decisions.length} failovers within ${FAILOVERS_MS / 1000} s | p50 | p99 |
-| --- | --- | --- |
-| from the answer that shows the demotion to the session closed | ${shares(decisions.map(d => d.closedMs))} |
-| from the answer that shows the promotion to the waiting client's connection | ${shares(decisions.map(d => d.releasedMs))} |`);
+| failovers | to | p50 | p99 | most |
+| --- | --- | --- | --- | --- |
+${failovers
+  .flatMap(({ name, seen }) => [
+    `| ${name} | the new primary in \`/api/v1/events\` (${seen.knownMs.length}) | ${shares(seen.knownMs)} |`,
+    `| | a cut client’s first answer from it (${seen.servedMs.length}) | ${shares(seen.servedMs)} |`,
+  ])
+  .join('\n')}
+
+- **Crash**: the old primary resets its connections and listens no more, and another one says at the same moment that it is the
+  primary. The reset is the signal. Time runs from each backend's own reset.
+- **Switchover**: the roles change and nothing is said: the next probe finds out, on average half a second later by default.
+- Backends that nothing was done to, and that were without their primary nevertheless: ${failovers.map(({ seen }) => seen.disturbed).join(', ')} in these four.
+- **Single ones**: ${failovers[0]?.seen.knownMs.length ?? 0} backends, one after the other within 10 s, while all others are at rest.
+- **A cut client** comes back 10 ms after its session has ended, waits in the hold if it must, and asks who is there.
+
+## Pointsman's own work alone
+
+In one process with the real topology, monitors and proxy on the real clock; servers and sockets are made up, so neither the
+kernel nor a wire protocol costs anything here.
+
+${inside}
+
+Repeat: \`npm run bench:scale\` (a number after it: that many backends; a second one: seconds at rest). It listens on loopback only
+and leaves nothing running.
+`;
+}
+
+let code = 0;
+try {
+  const inside = await madeUp();
+  write(inside);
+  const text = report(inside, await measureBuilt(backends, seconds, write));
+  writeFileSync(join(repositoryRoot, 'bench/scale/RESULTS.md'), text);
+  write(`\n${text}`);
+} catch (thrown) {
+  process.stderr.write(`bench:scale: ${describeError(thrown).message}\n`);
+  code = 1;
+}
+process.exit(code);

@@ -58,7 +58,7 @@ export function stateJson(source: StateSource) {
 function orchestratorJson({ orchestrator, opinion, servers }: BackendView, now: number, clock: Clock) {
   if (orchestrator === null) return null;
   const primary = opinion?.primary ?? null;
-  const named = servers.find(server => isNamed(opinion, server));
+  const named = servers.find(server => isNamed(opinion, server, servers));
   return {
     name: orchestrator,
     says: opinion?.words ?? null,

@@ -16,6 +16,8 @@ export interface AdminServer {
 /** A scraper or a person needs a handful; more is somebody holding sockets. */
 const MAX_CONNECTIONS = 128;
 const REQUEST_TIMEOUT_MS = 10_000;
+/** Node.js looks for those who are late every 30 s otherwise. */
+const LATENESS_INTERVAL_MS = 1000;
 
 export const json = (value: unknown, status = 200, headers: Reply['headers'] = {}): Reply => ({
   status,
@@ -36,7 +38,8 @@ export async function startAdminServer(
   routes: readonly Route[],
   log: Logger,
 ): Promise<AdminServer> {
-  const server = createServer((request, response) => void respond(routes, log, request, response));
+  const options = { connectionsCheckingInterval: LATENESS_INTERVAL_MS };
+  const server = createServer(options, (request, response) => void respond(routes, log, request, response));
   server.maxConnections = MAX_CONNECTIONS;
   server.requestTimeout = REQUEST_TIMEOUT_MS;
   server.headersTimeout = REQUEST_TIMEOUT_MS;

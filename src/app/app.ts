@@ -70,7 +70,14 @@ export async function startApp(config: Config, { clock, random, log, version, no
   incidents.revised.subscribe(revisedLossMetrics(metrics));
   incidents.revised.subscribe(incident => logRevision(log, incident));
   incidents.ended.subscribe(incident => logIncident(log, incident));
-  const resolver = new Resolver(specs, { topology, dns: config.dns, clock, log, metrics });
+  const resolver = new Resolver(specs, {
+    topology,
+    dns: config.dns,
+    frontends: config.frontends,
+    clock,
+    log,
+    metrics,
+  });
   const monitors = createMonitors(config, topology, clock, random, resolver.proberFor);
   const orchestrators = createOrchestrators(config, { topology, resolver, clock, log, askNow });
 

@@ -54,8 +54,9 @@ function sentinels(
   follow: Follow,
 ): readonly SentinelClient[] {
   if (sentinel === null) return [];
-  const hear = gather<SentinelWord>(sentinel.addresses, words => follow(sentinelCounsel(words, clock.now())));
-  return sentinel.addresses.map(address => {
+  const { addresses } = sentinel;
+  const hear = gather<SentinelWord>(addresses, words => follow(sentinelCounsel(words, clock.now())));
+  return addresses.map(address => {
     const name = formatAddress(address);
     return new SentinelClient({ address, sentinel, ...check, clock }, (answer, detail) =>
       hear(address, { sentinel: name, answer, detail }),
@@ -69,9 +70,10 @@ function patronis(
   follow: Follow,
 ): readonly PatroniClient[] {
   if (patroni === null) return [];
-  const hear = gather<PatroniWord>(patroni.addresses, words => follow(patroniCounsel(words, clock.now())));
+  const { addresses } = patroni;
+  const hear = gather<PatroniWord>(addresses, words => follow(patroniCounsel(words, clock.now())));
   const { intervalMs, fastIntervalMs, timeoutMs } = check;
-  return patroni.addresses.map(address => {
+  return addresses.map(address => {
     const endpoint = formatAddress(address);
     const options = { address, tls: patroni.tls, intervalMs, fastIntervalMs, timeoutMs, clock };
     return new PatroniClient(options, (answer, detail) => hear(address, { endpoint, answer, detail }));

@@ -9,7 +9,7 @@ import { Monitor } from '../health/monitor.ts';
 import { createProber } from '../health/probers/create.ts';
 import { factsOf } from '../health/result.ts';
 import { freshnessBoundMs, type Tempo } from '../health/schedule.ts';
-import { hasRoles, type BackendView, type ServerView } from '../topology/model.ts';
+import { hasRoles, type BackendChange, type BackendView, type ServerView } from '../topology/model.ts';
 import { slotNames } from '../topology/sources/slots.ts';
 import { type BackendSpec, type Topology } from '../topology/topology.ts';
 
@@ -91,14 +91,30 @@ export function createMonitors(
   random: Random,
   proberFor: typeof createProber = createProber,
 ): Monitors {
-  const groups = Object.entries(config.backends).map(([name, backend]) =>
-    backendMonitors(name, backend, topology, clock, random, proberFor),
+  const groups = new Map(
+    Object.entries(config.backends).map(
+      ([name, backend]) =>
+        [name, backendMonitors(name, backend, topology, clock, random, proberFor)] as const,
+    ),
   );
+  // One subscription for all: each probe is a change, and concerns one backend.
+  const unsubscribe = topology.changes.subscribe(change => groups.get(change.after.name)?.changed(change));
   return {
     start: () => groups.forEach(group => group.start()),
-    askNow: (backend, server) => groups.forEach(group => group.askNow(backend, server)),
-    stop: () => groups.forEach(group => group.stop()),
+    askNow: (backend, server) => groups.get(backend)?.askNow(server),
+    stop() {
+      unsubscribe();
+      groups.forEach(group => group.stop());
+    },
   };
+}
+
+/** The monitors of one backend. */
+interface Group {
+  start(): void;
+  askNow(server: string): void;
+  changed(change: BackendChange): void;
+  stop(): void;
 }
 
 function backendMonitors(
@@ -108,7 +124,7 @@ function backendMonitors(
   clock: Clock,
   random: Random,
   proberFor: typeof createProber,
-): Monitors {
+): Group {
   // Servers without roles are never waited for to be promoted: their third pace is the second, and not used.
   const policy = { promotionIntervalMs: backend.check.fastIntervalMs, ...backend.check };
   let vacantSince: MonotonicMs | null = null;
@@ -142,21 +158,15 @@ function backendMonitors(
       monitor.start();
     }
   }
-  const unsubscribe = topology.changes.subscribe(({ before, after, at }) => {
-    if (after.name !== name) return;
-    if (!haveSamePlaces(before, after)) follow(before, after);
-    if (before.primary !== after.primary) vacantSince = after.primary === null ? at : null;
-    if (tempoOf(before, null, at) !== tempoOf(after, 0, at)) monitors.forEach(monitor => monitor.retune());
-  });
   return {
     start: () => monitors.forEach(monitor => monitor.start()),
-    askNow(of, server) {
-      if (of === name) monitors.get(server)?.askNow();
+    askNow: server => monitors.get(server)?.askNow(),
+    changed({ before, after, at }) {
+      if (!haveSamePlaces(before, after)) follow(before, after);
+      if (before.primary !== after.primary) vacantSince = after.primary === null ? at : null;
+      if (tempoOf(before, null, at) !== tempoOf(after, 0, at)) monitors.forEach(monitor => monitor.retune());
     },
-    stop() {
-      unsubscribe();
-      monitors.forEach(monitor => monitor.stop());
-    },
+    stop: () => monitors.forEach(monitor => monitor.stop()),
   };
 }
 

@@ -7,17 +7,14 @@ import { type BackendConfig, type Config, type DnsConfig } from '../config/schem
 import { formatAddress, type Address } from '../core/address.ts';
 import { type Clock, type MonotonicMs } from '../core/clock.ts';
 import { type Logger } from '../core/logger.ts';
-import { type BackendView } from '../topology/model.ts';
+import { type BackendView, type Nominee, type Opinion } from '../topology/model.ts';
 import { isNamed } from '../topology/opinion.ts';
 import { type Counsel } from '../topology/sources/counsel.ts';
-import { assignSlots, slotNames } from '../topology/sources/slots.ts';
+import { assignSlots, LEARNED_WEIGHT, slotNames } from '../topology/sources/slots.ts';
 import { type Topology } from '../topology/topology.ts';
 import { createCounsellors, type Counsellor, type Follow } from './counsellors.ts';
 import { isLearned, maxServersOf, type Monitors } from './monitors.ts';
 import { type Resolver } from './resolver.ts';
-
-/** Of every learned server: there is nothing to tell them apart by. */
-const WEIGHT = 100;
 
 export interface OrchestratorDeps {
   readonly topology: Topology;
@@ -99,7 +96,10 @@ function createFollower(
   { topology, resolver, log, askNow }: OrchestratorDeps,
 ): Follow {
   const names = slotNames(config.protocol, maxServersOf(config));
-  let slots: ReadonlyMap<string, Address> = new Map();
+  // Learned before a restart, they keep their names.
+  let slots: ReadonlyMap<string, Address> = new Map(
+    isLearned(config) ? topology.view(backend).servers.map(({ name, address }) => [name, address]) : [],
+  );
   let before: string | null = null;
   let notesBefore: readonly string[] = [];
 
@@ -111,13 +111,14 @@ function createFollower(
     const hosts = new Map(members.map(({ address, host }) => [formatAddress(address), host]));
     const learned = [...taken].map(([name, address]) => {
       const host = hosts.get(formatAddress(address));
-      return { name, address, ...(host === undefined ? {} : { host }), weight: WEIGHT };
+      return { name, address, ...(host === undefined ? {} : { host }), weight: LEARNED_WEIGHT };
     });
     resolver.setMembers(backend, learned);
     return left.map(address => `${formatAddress(address)} is left out: max_servers is ${names.length}`);
   }
 
-  return ({ opinion, notes, members }) => {
+  return ({ opinion: told, notes, members }) => {
+    const opinion = isLearned(config) ? byAddressAlone(told) : told;
     const all = [...notes, ...learn(members)];
     for (const note of all.filter(text => !notesBefore.includes(text))) log.warn({ backend }, note);
     for (const note of notesBefore.filter(text => !all.includes(text))) {
@@ -129,7 +130,16 @@ function createFollower(
     if (key === before) return;
     before = key;
     topology.reportOpinion(backend, opinion, all);
-    const named = topology.view(backend).servers.find(server => isNamed(opinion, server));
+    const { servers } = topology.view(backend);
+    const named = servers.find(server => isNamed(opinion, server, servers));
     if (named !== undefined) askNow(backend, named.name);
   };
+}
+
+/** Learned servers have names of ours (`postgres-1`), which a StatefulSet may have given to other members. */
+function byAddressAlone(opinion: Opinion | null): Opinion | null {
+  if (opinion === null) return null;
+  const nameless = ({ address }: Nominee): Nominee => ({ address, name: null });
+  const { primary, against } = opinion;
+  return { ...opinion, primary: primary && nameless(primary), against: against.map(nameless) };
 }

@@ -3,7 +3,8 @@
 // address that a name no longer has. Which address of several: topology/sources/names.ts. Owned by app.
 
 import { isIP } from 'node:net';
-import { type DnsConfig } from '../config/schema.ts';
+import { type Config, type DnsConfig } from '../config/schema.ts';
+import { formatAddress, type Address } from '../core/address.ts';
 import { type Clock, type MonotonicMs } from '../core/clock.ts';
 import { type Logger } from '../core/logger.ts';
 import { createProber } from '../health/probers/create.ts';
@@ -14,10 +15,13 @@ import { type Metrics } from '../metrics/metrics.ts';
 import { hasRoles, isNowhere, type BackendChange, type ServerView } from '../topology/model.ts';
 import { placeServers, type KnownName } from '../topology/sources/names.ts';
 import { type BackendSpec, type ServerSpec, type Topology } from '../topology/topology.ts';
+import { isOurselves } from './ourselves.ts';
 
 export interface ResolverDeps {
   readonly topology: Topology;
   readonly dns: DnsConfig;
+  /** Our own ports: a server at one of them would be ourselves. */
+  readonly frontends: Config['frontends'];
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Pick<Metrics, 'dnsErrors'>;
@@ -47,6 +51,8 @@ export class Resolver {
   readonly #written: Map<string, readonly ServerSpec[]>;
   readonly #names = new Map<string, Name>();
   readonly #trials = new Map<string, Trial>();
+  /** Members that are left out, as backend and address: told of once. */
+  readonly #leftOut = new Set<string>();
   readonly #unsubscribe: () => void;
   #started = false;
 
@@ -69,7 +75,7 @@ export class Resolver {
 
   /** The members of a backend from now on, in order; those that are written with names get their addresses here. */
   setMembers(backend: string, members: readonly ServerSpec[]): void {
-    this.#written.set(backend, members);
+    this.#written.set(backend, this.#withoutOurselves(backend, members));
     this.#follow();
     this.#settle(backend);
   }
@@ -84,7 +90,7 @@ export class Resolver {
   readonly proberFor: typeof createProber = (backend, target, clock) => {
     const { host = null, address } = target;
     if (host === null || !isNowhere({ address, host })) return createProber(backend, target, clock);
-    return createNowhereProber(() => this.#whyNowhere(host));
+    return createNowhereProber(() => this.#whyNowhere(host, target.address.port));
   };
 
   /** Asks about each name that somebody has, and about no other any more. */
@@ -150,12 +156,40 @@ export class Resolver {
     });
     topology.setMembers(
       backend,
-      placeServers(standings, host => this.#knownOf(host)),
+      placeServers(standings, host => this.#knownOf(backend, host)),
     );
   }
 
-  #knownOf(host: string): KnownName | null {
-    return this.#names.get(host) ?? null;
+  /** A name that stands for nothing but addresses that can't be a server's is one that has none. */
+  #knownOf(backend: string, host: string): KnownName | null {
+    const name = this.#names.get(host);
+    if (name === undefined) return null;
+    const usable = name.hosts.filter(address => !this.#isOurs(backend, host, address));
+    return { hosts: usable, gone: name.gone || (usable.length === 0 && name.hosts.length > 0) };
+  }
+
+  #isOurs(backend: string, host: string, address: string): boolean {
+    const members = (this.#written.get(backend) ?? []).filter(member => member.address.host === host);
+    return members.some(member => this.#reachesUs(backend, { host: address, port: member.address.port }));
+  }
+
+  #reachesUs(backend: string, address: Address): boolean {
+    return isOurselves(this.#deps.frontends, backend, address);
+  }
+
+  /** Of members that were learned by their addresses: Redis, for one, may tell 127.0.0.1 of another machine. */
+  #withoutOurselves(backend: string, members: readonly ServerSpec[]): readonly ServerSpec[] {
+    return members.filter(({ address }) => {
+      const key = `${backend} ${formatAddress(address)}`;
+      const isUs = isIP(address.host) !== 0 && this.#reachesUs(backend, address);
+      if (!isUs) this.#leftOut.delete(key);
+      else if (!this.#leftOut.has(key)) {
+        this.#leftOut.add(key);
+        const what = `${formatAddress(address)} is left out: it is ${WHO_WE_ARE}`;
+        this.#deps.log.warn({ backend }, what);
+      }
+      return !isUs;
+    });
   }
 
   /** The addresses at which a server was down, one after the other. After a round of all it rests, for the time of an interval. */
@@ -165,7 +199,7 @@ export class Resolver {
     if (view?.health.kind === 'up') this.#trials.delete(key);
     const trial = this.#trials.get(key) ?? { tried: new Set(), latestAt: clock.now() };
     if (view?.health.kind !== 'down') return trial.tried;
-    const hosts = this.#knownOf(address.host)?.hosts ?? [];
+    const hosts = this.#knownOf(backend, address.host)?.hosts ?? [];
     const isOver = hosts.every(host => trial.tried.has(host));
     if (isOver && clock.now() - trial.latestAt > dns.intervalMs) trial.tried.clear();
     if (!trial.tried.has(view.address.host)) trial.latestAt = clock.now();
@@ -186,14 +220,24 @@ export class Resolver {
   }
 
   /** Settles when DNS has been heard. */
-  async #whyNowhere(host: string): Promise<string> {
+  async #whyNowhere(host: string, port: number): Promise<string> {
     const name = this.#names.get(host);
     if (name?.answer === null) await new Promise<void>(resolve => name.waiting.push(resolve));
     const answer = name?.answer ?? null;
-    if (answer === null || answer.kind === 'found') return `every address of ${host} is another server’s`;
-    return whyNot(host, answer);
+    if (answer !== null && answer.kind !== 'found') return whyNot(host, answer);
+    const [backend] = [...this.#written].find(([, members]) => members.some(isAt(host, port))) ?? [''];
+    const [ours] = (name?.hosts ?? []).filter(address => this.#reachesUs(backend, { host: address, port }));
+    if (ours !== undefined) return `${host} is ${ours}, which is ${WHO_WE_ARE}`;
+    return `every address of ${host} is another server’s`;
   }
 }
+
+const WHO_WE_ARE = 'this Pointsman itself';
+
+const isAt =
+  (host: string, port: number) =>
+  ({ address }: ServerSpec): boolean =>
+    address.host === host && address.port === port;
 
 const whyNot = (host: string, { kind, detail }: Exclude<DnsAnswer, { kind: 'found' }>): string =>
   kind === 'none' ? `${host} has no address: ${detail}` : `${host} is not resolved: ${detail}`;

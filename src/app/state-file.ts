@@ -2,7 +2,7 @@
 // write at a time, the newest state each time. Whatever goes wrong with it after the start is told and never felt by traffic.
 // What is in it: topology/saved.ts. Who may write it: state-owner.ts. Owned by app.ts.
 
-import { readdir, readFile, realpath, rename, stat, unlink } from 'node:fs/promises';
+import { readdir, readFile, readlink, realpath, rename, stat, unlink } from 'node:fs/promises';
 import { type Clock, type Timer } from '../core/clock.ts';
 import { describeError, PointsmanError } from '../core/errors.ts';
 import { STATE_FILE_MAX_BYTES } from '../core/limits.ts';
@@ -64,7 +64,7 @@ export class StateFile {
     let failure: string | null = null;
     const path = await usable(configured, () => resolved(configured));
     const owner = new StateOwner(path);
-    await usable(configured, async () => {
+    await usable(path, async () => {
       try {
         await owner.acquire();
       } catch (thrown) {
@@ -74,8 +74,8 @@ export class StateFile {
       }
     });
     try {
-      await usable(configured, () => removeLeftovers(path));
-      const saved = await usable(configured, () => readOrSetAside(path, clock.wall(), log));
+      await usable(path, () => removeLeftovers(path));
+      const saved = await usable(path, () => readOrSetAside(path, clock.wall(), log));
       const file = new StateFile(path, owner, saved, deps);
       file.#failure = failure;
       return file;
@@ -244,7 +244,10 @@ async function resolved(configured: string): Promise<string> {
     path = await realpath(configured);
   } catch (thrown) {
     if (describeError(thrown).code !== 'ENOENT') throw thrown;
-    return configured;
+    // A link may have been put there before the first start: it leads to nothing yet.
+    const target = await readlink(configured).catch(() => null); // no link, or no directory: said when it is written
+    if (target === null) return configured;
+    return resolved(target.startsWith('/') ? target : `${directoryOf(configured)}/${target}`);
   }
   if (!(await stat(path)).isFile()) {
     throw new PointsmanError('STATE_FILE_UNUSABLE', `state_file ${configured}: it is not an ordinary file`);
@@ -256,8 +259,9 @@ async function resolved(configured: string): Promise<string> {
 async function removeLeftovers(path: string): Promise<void> {
   const directory = directoryOf(path);
   const name = path.slice(path.lastIndexOf('/') + 1);
+  // Another Pointsman may write a file beside it whose name begins alike: what is its own stays.
   const leftovers = (await readdir(directory)).filter(
-    entry => entry.startsWith(`${name}.`) && /\.[0-9a-f-]{36}\.tmp$/.test(entry),
+    entry => entry.startsWith(name) && /^(\.lock)?\.[0-9a-f-]{36}\.tmp$/.test(entry.slice(name.length)),
   );
   for (const entry of leftovers) await unlink(`${directory}/${entry}`);
 }
@@ -282,7 +286,8 @@ async function readWhole(path: string): Promise<ReturnType<typeof readState> | n
       return { ok: false, why: `it is larger than ${STATE_FILE_MAX_BYTES} bytes` };
     return readState(await readFile(path, 'utf8'));
   } catch (thrown) {
-    const { code, message } = describeError(thrown);
-    return code === 'ENOENT' ? null : { ok: false, why: message };
+    if (describeError(thrown).code === 'ENOENT') return null;
+    // It may be good: whoever can't read it must not put it aside.
+    throw thrown;
   }
 }

@@ -15,7 +15,12 @@ export type AdminAnswer =
   | { readonly ok: true; readonly status: number; readonly body: unknown }
   | { readonly ok: false; readonly why: string };
 
+/** Keys that an answer (200) must have, and what is in them: another program may answer in JSON as well. */
+export type Shape = Readonly<Record<string, 'string' | 'boolean' | 'array'>>;
+
 const TIMEOUT_MS = 10_000;
+/** As the configuration has it (config/schema.ts): what isn't one can't be put into a header. */
+const TOKEN = /^[\x21-\x7e]+$/;
 
 /** Whom to ask; `null` after the reason was printed. */
 export function readTarget(options: AdminOptions): AdminTarget | null {
@@ -31,12 +36,16 @@ export async function callAdmin(
   { url, token }: AdminTarget,
   method: 'GET' | 'POST',
   path: string,
+  shape: Shape,
 ): Promise<AdminAnswer> {
+  if (method === 'POST' && token !== null && !TOKEN.test(token)) {
+    return { ok: false, why: 'POINTSMAN_TOKEN is not a token: it holds spaces, line ends or other signs' };
+  }
   const authorization = method === 'POST' && token !== null ? { authorization: `Bearer ${token}` } : {};
   try {
     const { status, text } = await send(url + path, method, authorization);
     const body = readJson(text);
-    if (body !== undefined) return { ok: true, status, body };
+    if (body !== undefined && (status !== 200 || isShaped(body, shape))) return { ok: true, status, body };
     return { ok: false, why: `what answers at ${url} is no Pointsman (HTTP ${status})` };
   } catch (thrown) {
     const { code, message } = describeError(thrown);
@@ -85,6 +94,15 @@ function readJson(text: string): unknown {
   } catch {
     return undefined; // the caller says that this is no Pointsman
   }
+}
+
+function isShaped(body: unknown, shape: Shape): boolean {
+  if (typeof body !== 'object' || body === null) return false;
+  const values = new Map(Object.entries(body));
+  return Object.entries(shape).every(([key, kind]) => {
+    const value: unknown = values.get(key);
+    return kind === 'array' ? Array.isArray(value) : typeof value === kind;
+  });
 }
 
 /** The API's own words for a refusal. */

@@ -21,9 +21,10 @@ export type FoundTarget =
   | { readonly ok: true; readonly target: AdminTarget }
   | { readonly ok: false; readonly complaints: readonly string[] };
 
-/** The environment's token wins over that of the file. */
+/** The environment's token wins over that of the file; an empty one is none. */
 export function findTarget({ config: file, url }: AdminOptions, sources: Sources): FoundTarget {
-  const token = sources.env['POINTSMAN_TOKEN'] ?? null;
+  const given = sources.env['POINTSMAN_TOKEN'] ?? '';
+  const token = given === '' ? null : given;
   if (url !== undefined) {
     const plain = plainUrl(url);
     if (plain !== null) return { ok: true, target: { url: plain, token } };

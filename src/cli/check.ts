@@ -105,8 +105,10 @@ function counselComplaints(
     const facts = hasPassed(answer) ? answer.facts : null;
     return facts !== null && facts.role === 'primary' && facts.writable;
   });
-  const objections = writers.flatMap(({ server, target }) => {
-    const objection = objectionTo(opinion, { name: server, address: target.address }, null);
+  const known = ({ server, target }: Row) => ({ ...target, name: server });
+  const servers = rows.map(known);
+  const objections = writers.flatMap(row => {
+    const objection = objectionTo(opinion, known(row), { servers, current: null });
     return objection === null ? [] : [objection];
   });
   return [...notes, ...objections].map(sentence => `${backend}: ${sentence}`);

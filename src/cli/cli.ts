@@ -11,7 +11,7 @@ import { demo } from './demo/demo.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
 import { explain } from './explain.ts';
 import { isPlace, operate } from './operate.ts';
-import { complain } from './output.ts';
+import { complain, endureClosedPipes } from './output.ts';
 import { probe } from './probe.ts';
 import { run } from './run.ts';
 import { schema } from './schema.ts';
@@ -43,6 +43,7 @@ const placeOf = (builder: Argv) =>
 
 /** Runs one command; never rejects. */
 export async function main(args: readonly string[]): Promise<ExitCode> {
+  endureClosedPipes();
   let exit: ExitCode = exitCodes.done;
   const answer = async (command: () => ExitCode | Promise<ExitCode>): Promise<void> => {
     exit = await command();

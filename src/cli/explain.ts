@@ -8,6 +8,16 @@ import { type AdminOptions } from './admin-target.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
 import { complain, out } from './output.ts';
 
+const EXPLANATION = {
+  says: 'string',
+  assumptions: 'array',
+  steps: 'array',
+  servers: 'array',
+  frontends: 'array',
+  notice: 'array',
+  takeover: 'array',
+} as const;
+
 export async function explain(
   backend: string,
   assumptions: readonly string[],
@@ -19,7 +29,7 @@ export async function explain(
   const query = new URLSearchParams();
   for (const text of assumptions) query.append('if', text);
   const path = `/api/v1/backends/${encodeURIComponent(backend)}/explain?${query.toString()}`;
-  const answer = await callAdmin(target, 'GET', path);
+  const answer = await callAdmin(target, 'GET', path, EXPLANATION);
   if (!answer.ok) {
     complain(`pointsman explain: ${answer.why}`);
     return exitCodes.no;

@@ -15,12 +15,14 @@ interface Outcome {
   readonly reasons: readonly string[];
 }
 
+const OUTCOME = { changed: 'boolean', protocol: 'string', reasons: 'array' } as const;
+
 export async function operate(state: AdminState, place: string, options: AdminOptions): Promise<ExitCode> {
   const [backend = '', server = ''] = place.split('/');
   const target = readTarget(options);
   if (target === null) return exitCodes.no;
   const path = `/api/v1/backends/${encodeURIComponent(backend)}/servers/${encodeURIComponent(server)}/${state}`;
-  const answer = await callAdmin(target, 'POST', path);
+  const answer = await callAdmin(target, 'POST', path, OUTCOME);
   if (!answer.ok) {
     complain(`pointsman ${state}: ${answer.why}`);
     return exitCodes.no;

@@ -6,12 +6,11 @@ import { systemClock } from '../core/clock.ts';
 import { callAdmin, readTarget, refusalIn } from './admin-client.ts';
 import { type AdminOptions, type AdminTarget } from './admin-target.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
-import { complain, out } from './output.ts';
+import { complain, isRead, out, redraw } from './output.ts';
 import { statusText } from './status-text.ts';
 
 const WATCH_INTERVAL_MS = 1000;
-/** Cursor home, and everything from there on cleared (ECMA-48): the picture stays still where nothing changes. */
-const CLEAR = '\u001b[H\u001b[2J';
+const STATE = { version: 'string', backends: 'array', frontends: 'array' } as const;
 
 export interface StatusOptions extends AdminOptions {
   readonly json: boolean;
@@ -26,16 +25,17 @@ export async function status(options: StatusOptions): Promise<ExitCode> {
     (isAnswer ? out : complain)(text);
     return isAnswer ? exitCodes.done : exitCodes.no;
   }
-  // Until it is interrupted: who watches wants to see it come back as well.
-  for (;;) {
+  // Until it is interrupted, or nobody reads it: who watches wants to see it come back as well.
+  while (isRead()) {
     const { text } = await ask(target, options.json);
-    out(process.stdout.isTTY ? `${CLEAR}${text}` : text);
+    redraw(text);
     await new Promise<void>(resolve => void systemClock.schedule(WATCH_INTERVAL_MS, resolve));
   }
+  return exitCodes.done;
 }
 
 async function ask(target: AdminTarget, asJson: boolean): Promise<{ text: string; isAnswer: boolean }> {
-  const answer = await callAdmin(target, 'GET', '/api/v1/state');
+  const answer = await callAdmin(target, 'GET', '/api/v1/state', STATE);
   if (!answer.ok) return { text: `pointsman status: ${answer.why}`, isAnswer: false };
   if (answer.status !== 200) return { text: `pointsman status: ${refusalIn(answer.body)}`, isAnswer: false };
   const state = answer.body as StateJson;

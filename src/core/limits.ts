@@ -68,6 +68,9 @@ export const SECRET_FILE_MAX_BYTES = 64 * 1024;
 /** Targets of SRV records that are looked up: two questions each. */
 export const DNS_TARGETS_MAX = 64;
 
+/** Addresses of one name and family: a service has a handful, and a stranger's answer some thousands. */
+export const DNS_ADDRESSES_MAX = 64;
+
 /** Names that the system looks up at once: each takes a thread of Node's four for as long as its DNS is silent. */
 export const LOOKUPS_MAX = 2;
 

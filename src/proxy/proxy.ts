@@ -49,7 +49,10 @@ export function createProxy(deps: ProxyDeps): Proxy {
   const { topology, driver, clock, random, observer, tallies = createTallies(), workers = 1 } = deps;
   const registry = new SessionRegistry(tallies);
   const suspects = new Suspects();
-  const frontends = Object.entries(deps.frontends).map(([name, config]) => {
+  const all: Frontend[] = [];
+  /** By backend: a change, of which each probe is one, concerns those of its own only. */
+  const frontends = new Map<string, Frontend[]>();
+  for (const [name, config] of Object.entries(deps.frontends)) {
     const frontend = new Frontend({
       name,
       config,
@@ -63,13 +66,13 @@ export function createProxy(deps: ProxyDeps): Proxy {
       random,
       observer,
     });
-    return { backend: config.backend, frontend };
-  });
-  const all = frontends.map(({ frontend }) => frontend);
+    all.push(frontend);
+    const siblings = frontends.get(config.backend);
+    if (siblings === undefined) frontends.set(config.backend, [frontend]);
+    else siblings.push(frontend);
+  }
   const unsubscribe = topology.changes.subscribe(change => {
-    const affected = frontends
-      .filter(({ backend }) => backend === change.after.name)
-      .map(({ frontend }) => frontend);
+    const affected = frontends.get(change.after.name) ?? [];
     applyChange(change, registry, affected, (...closed) => observer.sessionsClosed(...closed));
   });
 

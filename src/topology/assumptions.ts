@@ -3,7 +3,6 @@
 
 import { type MonotonicMs } from '../core/clock.ts';
 import {
-  factsOf,
   nothingTold,
   type FailureCode,
   type History,
@@ -54,11 +53,11 @@ export function suppose(view: Supposed, assumptions: readonly Assumption[], now:
 }
 
 /** The same servers some time on: each has been asked again, and has said the same. */
-export function later(servers: readonly ServerView[], byMs: number): readonly ServerView[] {
+export function later(servers: readonly ServerView[], at: MonotonicMs): readonly ServerView[] {
   return servers.map(server => {
     const { result, lastAnswer } = server;
     if (result === null) return server;
-    const again = { ...result, at: result.at + byMs };
+    const again = { ...result, at };
     return {
       ...server,
       result: again,
@@ -112,15 +111,13 @@ const failure = (code: FailureCode, detail: string, now: MonotonicMs): ProbeResu
 
 function answering(server: ServerView, facts: ServerFacts, now: MonotonicMs): ServerView {
   const result: PassedResult = { code: 'L7OK', facts, detail: 'assumed', at: now, wallAt: 0, durationMs: 0 };
-  const before = factsOf(server.result);
-  const wrote = before !== null && before.role === 'primary' && before.writable;
   return {
     ...server,
     health: { kind: 'up', fails: 0 },
     result,
     lastAnswer: result,
     upSince: server.upSince ?? now,
-    writableSince: facts.writable ? ((wrote ? server.writableSince : null) ?? now) : null,
+    writableSince: facts.writable ? (server.writableSince ?? now) : null,
   };
 }
 

@@ -38,7 +38,7 @@ export function describeChange({ before, after }: BackendChange): readonly strin
         ? `${after.name} is without a primary: ${why}`
         : `${after.primary} is the primary of ${after.name}: ${why}`,
     );
-  } else if (after.primary === null && before.reasons.join() !== after.reasons.join()) {
+  } else if (after.primary === null && withoutProgress(before.reasons) !== withoutProgress(after.reasons)) {
     sentences.push(`${after.name} is still without a primary: ${after.reasons.join('; ')}`);
   }
   return [...sentences, ...describeFaults(before.faults, after.faults)];
@@ -70,6 +70,13 @@ function describeFaults(before: readonly Fault[], after: readonly Fault[]): read
 const keyOf = ({ server, code }: Fault): string => `${server} ${code}`;
 const withoutNumbers = (text: string): string =>
   text.replace(/\d[\d.,:*-]*/g, '#').replace(/\btransactions\b/g, 'transaction');
+
+/** Reasons without what moves while nothing changes: how far a log is, and which transactions are missing. */
+const withoutProgress = (reasons: readonly string[]): string =>
+  reasons
+    .join()
+    .replace(/\b[0-9A-F]{1,8}\/[0-9A-F]{1,8}\b/g, '#')
+    .replace(/\b\d+ transactions? \([^)]*\)/g, '# transactions');
 
 const isMember = ({ name }: ServerView, { servers }: BackendView): boolean =>
   servers.some(server => server.name === name);

@@ -4,7 +4,7 @@
 import { factsOf } from '../health/result.ts';
 import { type Ballot, type Choice, type Claimant, type Election, type Evidence } from './evidence.ts';
 import { isFresh, type ServerView } from './model.ts';
-import { isNamed, objectionTo } from './opinion.ts';
+import { isForbidden, isNamed, objectionTo } from './opinion.ts';
 
 export function elect<Memory>(ballot: Ballot<Memory>, evidence: Evidence<Memory>): Election<Memory> {
   const claimants = claimantsOf(ballot);
@@ -33,7 +33,7 @@ function refusalOf<Memory>(
   evidence: Evidence<Memory>,
 ): string | null {
   return (
-    objectionTo(ballot.opinion, claimant.server, ballot.current) ??
+    objectionTo(ballot.opinion, claimant.server, ballot) ??
     evidence.refusalOf(claimant, ballot) ??
     unsettled(claimant, ballot, evidence)
   );
@@ -59,8 +59,8 @@ function proofOf<Memory>(
   ballot: Ballot<Memory>,
   evidence: Evidence<Memory>,
 ): string | null {
-  const { opinion } = ballot;
-  if (opinion !== null && !opinion.passive && isNamed(opinion, claimant.server)) {
+  const { opinion, servers } = ballot;
+  if (opinion !== null && !opinion.passive && isNamed(opinion, claimant.server, servers)) {
     return `${opinion.words}, and it says so itself`;
   }
   return evidence.promotionOf(claimant, ballot);
@@ -133,13 +133,20 @@ function againstDoubt<Memory>(
   return { primary: present.name, reasons: [`${present.name} is in doubt, and ${claims}`] };
 }
 
-/** Nobody may be followed: the present primary stays elected only while it is merely in doubt. */
-function withoutClaimant({ servers, current }: Ballot<unknown>, refused: readonly string[]): Choice {
+/**
+ * Nobody may be followed: the present primary stays elected only while it is merely in doubt, and the orchestrator has no other.
+ * A frozen one must have no sessions left to write with when it thaws.
+ */
+function withoutClaimant(ballot: Ballot<unknown>, refused: readonly string[]): Choice {
+  const { servers, current, opinion } = ballot;
   const present = servers.find(server => server.name === current);
   if (present === undefined) {
     return none(refused.length > 0 ? 'no writable server may be followed' : 'no server is writable');
   }
   if (standing(present, refused) === 'doubtful') {
+    if (opinion !== null && isForbidden(opinion, present, ballot)) {
+      return none(`${present.name} is in doubt, and ${opinion.words}`);
+    }
     return {
       primary: present.name,
       reasons: [`${present.name} is in doubt: ${present.result?.detail ?? 'no answer yet'}`],

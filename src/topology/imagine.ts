@@ -26,7 +26,7 @@ export interface Imagining {
   readonly freshnessMs: number;
 }
 
-/** In the order of time; one alone where time changes nothing. */
+/** In the order of time: what would be at once, and then each change of the primary. */
 export function imagine(
   { view, opinion, elector, settleMs, freshnessMs }: Imagining,
   assumptions: readonly Assumption[],
@@ -46,7 +46,20 @@ export function imagine(
     return { afterMs, view: after, refusals: verdict.refusals };
   };
   const first = elect(view, supposed.servers, 0);
-  const waitMs = Math.max(WAITS_MAX_MS, settleMs + 1);
-  const last = elect(first.view, later(supposed.servers, waitMs), waitMs);
-  return last.view.primary === first.view.primary ? [first] : [first, last];
+  const outlooks = [first];
+  for (const afterMs of momentsFor(supposed.servers, settleMs, now)) {
+    const before = outlooks.at(-1) ?? first;
+    const next = elect(before.view, later(supposed.servers, now + afterMs), afterMs);
+    if (next.view.primary !== before.view.primary) outlooks.push(next);
+  }
+  return outlooks;
+}
+
+/** When an election may end otherwise, from now: as each writer is settled, and when all that may be waited for has passed. */
+function momentsFor(servers: readonly ServerView[], settleMs: number, now: MonotonicMs): readonly number[] {
+  const settled = servers.flatMap(({ writableSince }) =>
+    writableSince === null ? [] : [Math.ceil(writableSince + settleMs - now)],
+  );
+  const ahead = settled.filter(afterMs => afterMs > 0);
+  return [...new Set([...ahead, Math.max(WAITS_MAX_MS, settleMs + 1)])].sort((a, b) => a - b);
 }

@@ -8,28 +8,55 @@ import { addressesOf, type BackendView, type Nominee, type Opinion, type ServerV
 
 type Known = Pick<ServerView, 'name' | 'address'> & Partial<Pick<ServerView, 'host'>>;
 
-/** By address or the name that stands for it, else by name: an orchestrator may know a server by another address than clients do. */
-const isMeant = (nominee: Nominee, server: Known): boolean =>
-  addressesOf(server).some(address => isSameAddress(nominee.address, address)) ||
-  nominee.name === server.name;
+/** Among which servers, and in which opinion, a nominee stands. */
+interface Hearing {
+  readonly servers: readonly Known[];
+  readonly opinion: Opinion;
+}
 
-/** Whether the orchestrator holds this server to be the primary. */
-export function isNamed(opinion: Opinion | null, server: Known): boolean {
-  const nominee = opinion?.primary ?? null;
-  return nominee !== null && isMeant(nominee, server);
+/**
+ * By address or the name that stands for it, else by name: an orchestrator may know a server by another address than clients
+ * do. A name counts only where the nominee is at none of our addresses, and nobody spoken of is at that server's: both sides
+ * number their servers (`node_1`, `postgres-1`), each in an order of its own.
+ */
+function isMeant(nominee: Nominee, server: Known, { servers, opinion }: Hearing): boolean {
+  if (isAt(nominee, server)) return true;
+  if (nominee.name !== server.name || servers.some(other => isAt(nominee, other))) return false;
+  const spokenOf = opinion.primary === null ? opinion.against : [...opinion.against, opinion.primary];
+  return !spokenOf.some(other => isAt(other, server));
+}
+
+const isAt = (nominee: Nominee, server: Known): boolean =>
+  addressesOf(server).some(address => isSameAddress(nominee.address, address));
+
+/** Whether the orchestrator holds this one of `servers` to be the primary. */
+export function isNamed(opinion: Opinion | null, server: Known, servers: readonly Known[]): boolean {
+  if (opinion === null || opinion.primary === null) return false;
+  return isMeant(opinion.primary, server, { servers, opinion });
+}
+
+/** Whether its word forbids a server to be the primary: it names another, or this one must not be it. */
+export function isForbidden(
+  opinion: Opinion | null,
+  server: Known,
+  { servers, current }: { readonly servers: readonly Known[]; readonly current: string | null },
+): boolean {
+  if (opinion === null || opinion.passive) return false;
+  if (opinion.against.some(nominee => isMeant(nominee, server, { servers, opinion }))) return true;
+  return opinion.primary === null ? server.name !== current : !isNamed(opinion, server, servers);
 }
 
 /**
  * Why a server that says it is writable may not be followed by the word of the orchestrator; `null`: nothing against it.
  * Where it names nobody, the present primary stays: a lock that ran out while its store was away takes no primary with it.
  */
-export function objectionTo(opinion: Opinion | null, server: Known, current: string | null): string | null {
-  if (opinion === null || opinion.passive) return null;
-  const contradicted = opinion.against.some(nominee => isMeant(nominee, server));
-  const passedOver = opinion.primary === null ? server.name !== current : !isNamed(opinion, server);
-  return contradicted || passedOver
-    ? `${server.name} says that it is the primary, but ${opinion.words}`
-    : null;
+export function objectionTo(
+  opinion: Opinion | null,
+  server: Known,
+  among: { readonly servers: readonly Known[]; readonly current: string | null },
+): string | null {
+  if (opinion === null || !isForbidden(opinion, server, among)) return null;
+  return `${server.name} says that it is the primary, but ${opinion.words}`;
 }
 
 /** Where the newest words of the servers and the orchestrator's differ, as a sentence; `null`: they agree, or one is silent. */
@@ -40,8 +67,8 @@ export function disagreementOf({
   if (opinion === null) return null;
   const { primary, words } = opinion;
   const writers = servers.filter(isWriter);
-  const others = writers.filter(server => !isNamed(opinion, server)).map(({ name }) => name);
-  const named = servers.find(server => isNamed(opinion, server));
+  const others = writers.filter(server => !isNamed(opinion, server, servers)).map(({ name }) => name);
+  const named = servers.find(server => isNamed(opinion, server, servers));
   if (others.length > 0 && !(primary === null && opinion.passive)) {
     return `${words}, but ${others.join(' and ')} ${others.length === 1 ? 'says' : 'say'} that it is writable`;
   }

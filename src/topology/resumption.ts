@@ -1,6 +1,8 @@
 // What a backend goes on from after a restart: which member is the primary of before, what its elector remembers, what
 // operators had decided; and what of it is to be saved again. No file and no clock. Owned by topology.ts, one per backend.
 
+import { isIpAddress } from '../config/addresses.ts';
+import { readHostPort } from '../config/units.ts';
 import { formatAddress } from '../core/address.ts';
 import { type MonotonicMs } from '../core/clock.ts';
 import { type Past } from './elector.ts';
@@ -40,6 +42,18 @@ export class Resumption {
         : null;
     const mayCome = this.#isLearned || spec.servers.some(server => this.#wasPrimary(server));
     this.#isAwaited = isOurs && saved.primary !== null && mayCome;
+  }
+
+  /** Of a backend that learns its members: those of before, until it is told others. The teller may be away. */
+  get members(): readonly Pick<ServerView, 'name' | 'address'>[] {
+    const { slots = [], protocol } = this.#spec;
+    const before = this.#saved?.protocol === protocol ? [...this.#saved.servers] : [];
+    return before.flatMap(([name, { address: text }]) => {
+      const read = readHostPort(text);
+      return read.ok && isIpAddress(read.value.host) && slots.includes(name)
+        ? [{ name, address: read.value }]
+        : [];
+    });
   }
 
   get epoch(): number {

@@ -36,6 +36,9 @@ export type SavedState = ReadonlyMap<string, SavedBackend>;
 export type ReadState =
   { readonly ok: true; readonly state: SavedState } | { readonly ok: false; readonly why: string };
 
+/** It grows by one at a change: what is greater was not counted, and could soon not grow any more. */
+const EPOCH_MAX = 2 ** 52;
+
 const savedServer = z.strictObject({
   address: z.string().min(1).max(300),
   admin: z.enum(adminStates).exclude(['ready']).optional(),
@@ -44,7 +47,7 @@ const savedServer = z.strictObject({
 const savedBackend = z
   .strictObject({
     protocol: z.enum(protocols),
-    epoch: z.int().min(0),
+    epoch: z.int().min(0).max(EPOCH_MAX),
     primary: z.string().nullable(),
     since: z.iso.datetime().nullable(),
     servers: z.record(z.string().min(1).max(63), savedServer),

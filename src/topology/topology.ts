@@ -21,6 +21,7 @@ import {
 import { nextView } from './next-view.ts';
 import { Resumption } from './resumption.ts';
 import { type SavedState } from './saved.ts';
+import { LEARNED_WEIGHT } from './sources/slots.ts';
 
 export type BackendSpec = ElectionRules & {
   readonly name: string;
@@ -135,20 +136,23 @@ export class Topology {
 
   /**
    * The members from now on, in order. One that keeps name and address keeps all that is known of it. A name that goes over to
-   * another address is without a server for one change between: its sessions end with that. What an operator decided about a
-   * configured server stays; a learned one is another server then.
+   * another address is without a server for one change between: its sessions end with that. What an operator decided stays
+   * with the name of a configured server, and with the address of a learned one.
    */
   setMembers(backend: string, members: readonly ServerSpec[]): void {
     const state = this.#state(backend);
-    const known = new Map(state.view.servers.map(view => [view.name, view]));
+    const { servers } = state.view;
+    const known = new Map(servers.map(view => [view.name, view]));
     const staying = members.filter(member => isSame(known.get(member.name), member));
     if (staying.length === members.length && members.length === known.size) return;
     const at = this.#clock.now();
+    const atAddress = ({ address }: ServerSpec): ServerView | undefined =>
+      servers.find(view => isSameAddress(view.address, address));
     const viewOf = (member: ServerSpec): ServerView => {
       const view = known.get(member.name);
       if (view !== undefined && isSame(view, member)) return view;
-      const admin = state.spec.slots === undefined ? view?.admin : undefined;
-      return newcomer(member, admin ?? state.resumption.takeDecision(member));
+      const before = state.spec.slots === undefined ? view : atAddress(member);
+      return newcomer(member, before?.admin ?? state.resumption.takeDecision(member));
     };
     const moves = ({ name }: ServerSpec): boolean => {
       const view = known.get(name);
@@ -219,12 +223,16 @@ function newcomer({ name, address, host, weight }: ServerSpec, admin: AdminState
 function initialState(spec: BackendSpec, resumption: Resumption): BackendState {
   const elector = electorFor(spec, resumption.past);
   const opinion = spec.orchestrator === undefined ? null : 'awaited';
-  const primary = opinion === null ? resumption.primaryAmong(spec.servers) : null;
+  const members: readonly ServerSpec[] =
+    spec.slots === undefined
+      ? spec.servers
+      : resumption.members.map(({ name, address }) => ({ name, address, weight: LEARNED_WEIGHT }));
+  const primary = opinion === null ? resumption.primaryAmong(members) : null;
   if (primary !== null) resumption.endWaiting();
   const view: BackendView = Object.freeze({
     name: spec.name,
     protocol: spec.protocol,
-    servers: Object.freeze(spec.servers.map(each => newcomer(each, resumption.takeDecision(each)))),
+    servers: Object.freeze(members.map(each => newcomer(each, resumption.takeDecision(each)))),
     primary,
     epoch: resumption.epoch,
     splitBrain: false,

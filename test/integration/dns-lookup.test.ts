@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import { test, type TestContext } from 'node:test';
 import { systemClock } from '../../src/core/clock.ts';
 import { type Address } from '../../src/core/address.ts';
+import { DNS_ADDRESSES_MAX } from '../../src/core/limits.ts';
 import { readHostPort } from '../../src/config/units.ts';
 import { Lookup } from '../../src/health/probers/dns/lookup.ts';
 import { type DnsAnswer } from '../../src/health/result.ts';
@@ -49,6 +50,15 @@ test('lookup: addresses of both families with their time to live; a name without
   const none = await lookup.ask({ name: 'none.internal', type: 'a' });
   assert.deepEqual(none, { kind: 'none', detail: 'queryAaaa ENOTFOUND none.internal' });
   assert.equal(brief(await lookup.ask({ name: 'foreign.example', type: 'a' })), 'failed');
+});
+
+test('lookup: of thousands of addresses the same few are told, in whatever order they come', async t => {
+  const many = Array.from({ length: 300 }, (_, index) => `10.1.${index >> 8}.${index & 255}`);
+  const dns = await DnsServer.start(t, { 'many.internal': many });
+  const lookup = lookupAt(dns.address);
+  const first = await lookup.ask({ name: 'many.internal', type: 'a' });
+  assert.equal(first.kind === 'found' && first.records.length, DNS_ADDRESSES_MAX);
+  assert.equal(brief(await lookup.ask({ name: 'many.internal', type: 'a' })), brief(first));
 });
 
 test('lookup: SRV records are targets with their addresses and ports; a target without an address is left out', async t => {

@@ -2,14 +2,12 @@
 // on, and the port is served again. Deaths are made from outside, through Node's own handle on the thread.
 
 import assert from 'node:assert/strict';
-import { promises } from 'node:dns';
 import { Session } from 'node:inspector';
-import { syncBuiltinESMExports } from 'node:module';
 import { type TestContext } from 'node:test';
 import { systemClock, type Clock } from '../../src/core/clock.ts';
 import { openDescriptors } from '../support/proc.ts';
 import { startupPacket } from '../support/tcp-packets.ts';
-import { beginPeer, connectPeer, ScriptServer, until, type Peer } from '../support/tcp-peers.ts';
+import { beginPeer, connectPeer, until, type Peer } from '../support/tcp-peers.ts';
 import { onEngines, openStage, type Engine, type Stage } from '../support/tcp-proxy.ts';
 import { confuse } from '../support/tcp-workers.ts';
 import { pass, passReplica } from '../support/views.ts';
@@ -180,84 +178,6 @@ onEngines(
     const next = await connectPeer(stage.at(), hello);
     await next.untilBytes(hello.length);
     assert.ok(next.received.equals(hello));
-  },
-  alone,
-);
-
-onEngines(
-  'workers: the answer to a name that a dead worker asked for is no answer to what its successor asks',
-  async (t, engine) => {
-    const answers = new Map<string, (address: string) => void>();
-    const lookup = t.mock.method(promises, 'lookup', (host: string) => {
-      return new Promise(resolve => {
-        answers.set(host, address => resolve([{ address, family: 4 }]));
-      });
-    });
-    syncBuiltinESMExports();
-    t.after(() => {
-      lookup.mock.restore();
-      syncBuiltinESMExports();
-    });
-    const stage = await openStage(t, {
-      engine,
-      clock: ageing,
-      hosts: { pg1: { named: 'one.test' }, pg2: { named: 'two.test' } },
-      initial: pg1Leads,
-    });
-    await connectPeer(stage.at(), hello);
-    await until(() => answers.has('one.test'), 'the first question');
-    await stage.workers.live[0]!.terminate();
-    await until(() => stage.workers.ready === 1, 'the next worker');
-    stage.topology.set({ pg1: passReplica(), pg2: pass() }, 'pg2');
-    const client = await connectPeer(stage.at(), hello);
-    await until(() => answers.has('two.test'), 'the second question');
-    // Nobody listens there: a dial to it would be told.
-    answers.get('one.test')!('127.0.0.2');
-    stage.topology.set({ pg1: passReplica(), pg2: pass() }, 'pg2');
-    await stage.settled();
-    answers.get('two.test')!('127.0.0.1');
-    await until(() => stage.proxy.sessionsOf('app', 'pg2') === 1, 'the session');
-    await until(() => stage.diary.count('connected pg2') === 1, 'the notice');
-    assert.equal(stage.diary.count('connectFailed'), 0);
-    assert.equal(client.closed, false);
-  },
-  alone,
-);
-
-onEngines(
-  'workers: a name that is answered after the end wakes nobody, and no other descriptor is written to',
-  async (t, engine) => {
-    let answer: ((address: string) => void) | null = null;
-    const lookup = t.mock.method(promises, 'lookup', () => {
-      return new Promise(resolve => {
-        answer = address => resolve([{ address, family: 4 }]);
-      });
-    });
-    syncBuiltinESMExports();
-    t.after(() => {
-      lookup.mock.restore();
-      syncBuiltinESMExports();
-    });
-    const stage = await openStage(t, {
-      engine,
-      hosts: { pg1: { named: 'one.test' } },
-      initial: pg1Leads,
-    });
-    await connectPeer(stage.at(), hello);
-    await until(() => answer !== null, 'the question');
-    await stage.proxy.close();
-    // Connections take the numbers that are free now, that of the closed eventfd among them.
-    const server = await new ScriptServer().listen();
-    t.after(() => server.refuse());
-    const peers = await Promise.all(Array.from({ length: 60 }, () => connectPeer(server.address)));
-    answer!('127.0.0.1');
-    await new Promise(resolve => setImmediate(resolve));
-    for (const { socket } of peers) socket.end();
-    await until(() => server.peers.length === 60 && server.peers.every(({ ended }) => ended), 'all ends');
-    assert.equal(
-      server.peers.reduce((sum, { bytes }) => sum + bytes, 0),
-      0,
-    );
   },
   alone,
 );

@@ -181,6 +181,30 @@ test('dns: of several addresses the one is found at which somebody answers', asy
   await session(running, server);
 });
 
+test('dns: a name that stands for our own port leads nobody in a circle, and takes away no server that answers', async t => {
+  const port = await freePort();
+  const dns = await DnsServer.start(t, { 'db.internal': [H1] });
+  const server = await listening(t, H1, port);
+  const running = await run(t, {
+    dns: dnsAt(dns),
+    frontends: { app: { bind: `127.0.0.1:${port}`, backend: 'app', route: 'any', hold: '20s' } },
+    backends: backend({ servers: { db: `db.internal:${port}` } }),
+  });
+  await untilServers(running, `db ${H1}:${port} up`);
+  await dns.set({ 'db.internal': ['127.0.0.1'] });
+  await until('the news', () =>
+    running.log().some(({ msg }) => msg === `db.internal is 127.0.0.1; it was ${H1}`),
+  );
+  await session(running, server);
+  await server.refuse();
+  await untilServers(running, `db db.internal:${port} down`);
+  const [db] = await servers(running);
+  assert.equal(db?.last_check?.detail, 'db.internal is 127.0.0.1, which is this Pointsman itself');
+  const client = await connectPeer(running.frontend('app'), hello);
+  t.after(() => client.socket.destroy());
+  await until('the client to wait', async () => (await running.state()).frontends[0]?.held === 1);
+});
+
 test('dns: localhost is reached, on whichever of its addresses the server is', async t => {
   const server = await listening(t, '127.0.0.1', await freePort());
   const { port } = server.address;

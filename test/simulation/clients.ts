@@ -20,7 +20,8 @@ export interface Tally {
 export interface ClientWorld {
   readonly time: SimTime;
   readonly random: Random;
-  readonly driver: () => SimDriver;
+  /** `null`: Pointsman isn't there, and connections are refused. */
+  readonly driver: () => SimDriver | null;
   readonly tally: Tally;
 }
 
@@ -85,7 +86,7 @@ class Visit implements Remote {
   }
 
   connect(frontend: string): void {
-    this.#socket = this.#world.driver().accept(frontend, this);
+    this.#socket = this.#world.driver()?.accept(frontend, this) ?? null;
     if (this.#socket === null) this.#leave(100);
     else if (this.#chance(0.02)) this.#later(WAY_MS, () => this.#vanish());
     else this.#send(said.startup);

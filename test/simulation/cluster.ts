@@ -3,10 +3,13 @@
 // Pointsman hears only its opinion, and that only where the setup says so. Driven by simulation.ts, disturbed by faults.ts.
 
 import { type Nominee, type Opinion } from '../../src/topology/model.ts';
+import { type Branches, type Engine } from './engines.ts';
 import { type SimServer, type Data } from './server.ts';
 import { type SimTime } from './time.ts';
 
 const TURN_MS = 50;
+/** How often Sentinels ask who runs there. */
+const ASK_MS = 500;
 
 export interface ClusterSetup {
   /** How long the leader must be out of its sight before it promotes another. */
@@ -17,6 +20,14 @@ export interface ClusterSetup {
   readonly rejoinMs: number;
   /** While it has lost its leader it names nobody, as Patroni does when the lock has run out. */
   readonly namesNobody: boolean;
+  /** It knows servers by addresses that Pointsman doesn't know, and by their names. */
+  readonly namesOnly: boolean;
+}
+
+export interface ClusterNature {
+  readonly engine: Engine;
+  readonly branches: Branches;
+  readonly time: SimTime;
 }
 
 export class Cluster {
@@ -31,17 +42,23 @@ export class Cluster {
   silent = 0;
   /** Whom it names against what it knows. */
   lie: SimServer | null = null;
+  readonly #engine: Engine;
+  readonly #branches: Branches;
   readonly #time: SimTime;
   readonly #setup: ClusterSetup;
   readonly #strangeSince = new Map<SimServer, number>();
   #lostSince: number | null = null;
-  #branches = 1;
+  /** The process that it has seen on the leader last. */
+  #process: string | null = null;
+  #askedAt = -Infinity;
   #stopped = false;
   /** Of the cluster that it manages: a server with other data is none of it. */
   #systemId: string;
 
-  constructor(servers: readonly SimServer[], setup: ClusterSetup, time: SimTime) {
+  constructor(servers: readonly SimServer[], { engine, branches, time }: ClusterNature, setup: ClusterSetup) {
     this.servers = servers;
+    this.#engine = engine;
+    this.#branches = branches;
     this.members = new Set(servers);
     this.leader = servers[0]!;
     this.#systemId = this.leader.data.systemId;
@@ -52,8 +69,11 @@ export class Cluster {
   start(): void {
     this.#time.schedule(TURN_MS, () => {
       if (this.#stopped) return;
-      this.#replicate();
-      this.#watch();
+      if (this.#engine.replicate) this.#engine.replicate(this.servers, this.cutOff);
+      else {
+        this.#replicate();
+        this.#watch();
+      }
       this.start();
     });
   }
@@ -67,12 +87,11 @@ export class Cluster {
     const { data } = server;
     server.upstream = null;
     server.streaming = false;
-    this.#branches += 1;
     server.data = {
       ...data,
       timeline: data.timeline + 1,
       recoveredTo: data.lsn,
-      branch: this.#branches,
+      branch: this.#branches(),
       forks: [...data.forks, { timeline: data.timeline, lsn: data.lsn, id: data.branch }],
     };
     server.writableFrom = this.#time.now + this.#setup.promotedReadOnlyMs;
@@ -94,14 +113,13 @@ export class Cluster {
 
   /** Another cluster's data in the place of this one's: a new system identifier, and it takes writes. */
   replace(server: SimServer, systemId: string): void {
-    this.#branches += 1;
     const data: Data = {
-      systemId,
+      systemId: this.#engine.copiesWhole ? this.#systemId : systemId,
       timeline: 1,
       lsn: 1000,
       recoveredTo: null,
       forks: [],
-      branch: this.#branches,
+      branch: this.#branches(),
     };
     this.#restartWith(server, data, null);
   }
@@ -134,6 +152,12 @@ export class Cluster {
     this.silent = 0;
     this.lie = null;
     this.#lostSince = null;
+    for (const server of this.servers) {
+      server.readOnly = false;
+      server.busy = false;
+      server.applying = 'yes';
+    }
+    if (this.#engine.replicate) return;
     const { systemId, timeline } = followed;
     const members = [...this.members];
     const own = members.filter(({ data }) => data.systemId === systemId);
@@ -144,11 +168,7 @@ export class Cluster {
     if (data.systemId !== systemId) winner.data = { ...data, systemId, timeline: newest + 1, forks: [] };
     else if (data.timeline < newest) winner.data = { ...data, timeline: newest + 1 };
     winner.start(50);
-    for (const server of this.servers) {
-      server.readOnly = false;
-      server.busy = false;
-      if (server !== winner) this.#demote(server, winner);
-    }
+    for (const server of this.servers) if (server !== winner) this.#demote(server, winner);
     if (!winner.isPrimary) this.promote(winner);
     this.leader = winner;
     this.#systemId = systemId;
@@ -159,16 +179,25 @@ export class Cluster {
     const nobody = this.#lostSince !== null && this.#setup.namesNobody;
     const named = this.lie ?? (nobody ? null : this.leader);
     const against = this.servers.filter(
-      server => server !== named && server.isPrimary && server.data.timeline < this.leader.data.timeline,
+      server =>
+        !this.#engine.copiesWhole &&
+        server !== named &&
+        server.isPrimary &&
+        server.data.timeline < this.leader.data.timeline,
     );
     return {
       words: named === null ? 'the orchestrator names nobody' : `the orchestrator names ${named.name}`,
-      primary: named === null ? null : nominee(named),
-      against: against.map(nominee),
-      process: null,
+      primary: named === null ? null : this.#nominee(named),
+      against: against.map(server => this.#nominee(server)),
+      process: this.#lostSince === null && named === this.leader ? this.#process : null,
       passive: this.paused > 0,
       at,
     };
+  }
+
+  #nominee({ name, address }: SimServer): Nominee {
+    if (!this.#setup.namesOnly) return { address, name: null };
+    return { address: { host: `${name}.internal`, port: address.port }, name };
   }
 
   /** Who streams from whom, as far as histories and the network allow. */
@@ -187,6 +216,7 @@ export class Cluster {
   }
 
   #mayFollow(data: Data, upstream: Data): boolean {
+    if (this.#engine.copiesWhole) return true;
     if (data.systemId !== upstream.systemId) return false;
     if (data.branch === upstream.branch) return data.lsn <= upstream.lsn;
     const fork = upstream.forks.find(({ id }) => id === data.branch);
@@ -202,6 +232,10 @@ export class Cluster {
       return;
     }
     this.#lostSince = null;
+    if (now - this.#askedAt >= ASK_MS) {
+      this.#askedAt = now;
+      this.#process = this.#engine.copiesWhole ? this.leader.process : null;
+    }
     for (const server of this.servers) {
       const strange = server !== this.leader && this.#sees(server) && server.upstream !== this.leader;
       const stuck =
@@ -238,12 +272,14 @@ export class Cluster {
   #lead(server: SimServer): void {
     this.promote(server);
     this.leader = server;
+    this.#process = null;
     this.#lostSince = null;
   }
 
-  /** Rewound to what its new upstream has, and restarted as its standby. */
+  /** Rewound to what its new upstream has, and restarted as its standby where it must be. */
   #demote(server: SimServer, upstream: SimServer): void {
-    this.#restartWith(server, { ...upstream.data }, upstream);
+    if (this.#engine.copiesWhole && server.state === 'running') server.upstream = upstream;
+    else this.#restartWith(server, { ...upstream.data }, upstream);
   }
 
   #restartWith(server: SimServer, data: Data, upstream: SimServer | null): void {
@@ -261,8 +297,6 @@ export class Cluster {
     );
   }
 }
-
-const nominee = ({ address }: SimServer): Nominee => ({ address, name: null });
 
 const isAhead = (a: Data, b: Data): boolean =>
   a.timeline > b.timeline || (a.timeline === b.timeline && a.lsn > b.lsn);

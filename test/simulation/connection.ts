@@ -7,17 +7,9 @@ import { type SimServer } from './server.ts';
 import { type Remote, type SimSocket } from './socket.ts';
 import { said } from './words.ts';
 
-/** What a write came to, by the truth. */
-export interface WriteBooks {
-  written(server: SimServer): void;
-  /** Told only where the client may hear of it. */
-  acknowledged(server: SimServer): void;
-}
-
 export class ServerConnection implements Remote {
   readonly #server: SimServer;
   readonly #path: Path;
-  readonly #books: WriteBooks;
   readonly #lanes = newLanes();
   /** The process that accepted it. */
   #incarnation = 0;
@@ -28,10 +20,9 @@ export class ServerConnection implements Remote {
   #isDead = false;
   #stopListening: (() => void) | null = null;
 
-  constructor(server: SimServer, path: Path, books: WriteBooks) {
+  constructor(server: SimServer, path: Path) {
     this.#server = server;
     this.#path = path;
-    this.#books = books;
   }
 
   /** Sends a SYN. Neither is called when nothing answers. */
@@ -93,18 +84,14 @@ export class ServerConnection implements Remote {
       this.#say(said.row);
     } else if (server.isWritable) {
       server.data.lsn += bytes.length;
-      this.#books.written(server);
-      this.#say(said.done, () => this.#books.acknowledged(server));
+      this.#say(said.done);
     } else {
       this.#say(said.readOnly);
     }
   }
 
-  #say(bytes: Uint8Array, heard?: () => void): void {
-    this.#send('from', () => {
-      this.#socket?.arrived(bytes);
-      if (!this.#isReset) heard?.();
-    });
+  #say(bytes: Uint8Array): void {
+    this.#send('from', () => this.#socket?.arrived(bytes));
   }
 
   /** The server ends both halves. */

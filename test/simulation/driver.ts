@@ -10,14 +10,13 @@ import {
   type Splice,
 } from '../../src/proxy/driver.ts';
 import { type Clock, type Timer } from '../../src/core/clock.ts';
-import { ServerConnection, type WriteBooks } from './connection.ts';
+import { ServerConnection } from './connection.ts';
 import { type Path } from './network.ts';
 import { type SimServer } from './server.ts';
 import { SimSocket, type Remote, type SessionWitness, type SocketBooks } from './socket.ts';
 
 export interface DriverWorld {
   readonly clock: Clock;
-  readonly writes: WriteBooks;
   /** By `host:port`; `undefined`: no machine has this address. */
   locate(address: string): { readonly server: SimServer; readonly path: Path } | undefined;
   /** A client and a server are being joined. */
@@ -26,10 +25,10 @@ export interface DriverWorld {
 
 export class SimDriver implements Driver, SocketBooks {
   readonly clock: Clock;
-  openSockets = 0;
-  openDials = 0;
   readonly #world: DriverWorld;
   readonly #listeners = new Map<string, ListenerEvents>();
+  readonly #sockets = new Set<SimSocket>();
+  readonly #dials = new Set<() => void>();
   #clients = 0;
 
   constructor(world: DriverWorld) {
@@ -37,12 +36,27 @@ export class SimDriver implements Driver, SocketBooks {
     this.clock = world.clock;
   }
 
-  opened(): void {
-    this.openSockets += 1;
+  get openDials(): number {
+    return this.#dials.size;
   }
 
-  closed(): void {
-    this.openSockets -= 1;
+  get openSockets(): number {
+    return this.#sockets.size;
+  }
+
+  opened(socket: SimSocket): void {
+    this.#sockets.add(socket);
+  }
+
+  closed(socket: SimSocket): void {
+    this.#sockets.delete(socket);
+  }
+
+  /** The process is gone: its kernel resets all that was open. */
+  kill(): void {
+    this.#listeners.clear();
+    for (const giveUp of [...this.#dials]) giveUp();
+    for (const socket of [...this.#sockets]) socket.destroy();
   }
 
   listen(request: Parameters<Driver['listen']>[0], events: ListenerEvents): Promise<Listener> {
@@ -73,19 +87,22 @@ export class SimDriver implements Driver, SocketBooks {
   ): () => void {
     const serverAddress = formatAddress(address);
     const place = this.#world.locate(serverAddress);
-    const connection = place && new ServerConnection(place.server, place.path, this.#world.writes);
+    const connection = place && new ServerConnection(place.server, place.path);
     let timer: Timer | null = this.clock.schedule(timeoutMs, () => {
       if (settle()) events.failed('timeout', 'not connected in time');
       connection?.reset();
     });
-    this.openDials += 1;
     const settle = (): boolean => {
       if (timer === null) return false;
       timer.cancel();
       timer = null;
-      this.openDials -= 1;
+      this.#dials.delete(giveUp);
       return true;
     };
+    const giveUp = (): void => {
+      if (settle()) connection?.reset();
+    };
+    this.#dials.add(giveUp);
     connection?.connect(
       () => {
         if (!settle()) return;
@@ -97,9 +114,7 @@ export class SimDriver implements Driver, SocketBooks {
         if (settle()) events.failed('refused', 'connection refused');
       },
     );
-    return () => {
-      if (settle()) connection?.reset();
-    };
+    return giveUp;
   }
 
   splice({ client, server, first, tap, traffic }: Splice): void {

@@ -6,18 +6,19 @@ import { type Cluster } from './cluster.ts';
 import { type Path } from './network.ts';
 import { type Fault } from './scenario.ts';
 import { type SimServer } from './server.ts';
-import { type SimClock, type SimTime } from './time.ts';
+import { type SimTime } from './time.ts';
 
 /** What faults do to Pointsman itself, through its own doors. */
 export interface Operator {
   admin(server: SimServer, state: 'ready' | 'drain' | 'maintenance'): void;
+  /** Pointsman ends, in good order or by `kill -9`, and is started again after a while. */
+  restart(how: 'closed' | 'killed', downMs: number): void;
   /** Learned members only: this one is listed, or isn't. */
   list(server: SimServer, listed: boolean): void;
 }
 
 export interface FaultWorld {
   readonly time: SimTime;
-  readonly clock: SimClock;
   readonly random: Random;
   readonly cluster: Cluster;
   readonly paths: ReadonlyMap<SimServer, Path>;
@@ -26,9 +27,11 @@ export interface FaultWorld {
 
 /** A process of Pointsman that stands still for longer is another story: the machine is dying. */
 const STALL_MAX_MS = 3000;
+/** Nothing is to be seen while it is away. */
+const DOWN_MAX_MS = 2000;
 
 export function apply(fault: Fault, world: FaultWorld): void {
-  const { time, clock, random, cluster, paths, operator } = world;
+  const { time, random, cluster, paths, operator } = world;
   const server = cluster.servers[fault.server % cluster.servers.length]!;
   const path = paths.get(server)!;
   const after = (undo: () => void): void => void time.schedule(fault.forMs, undo);
@@ -97,6 +100,12 @@ export function apply(fault: Fault, world: FaultWorld): void {
       return after(() => {
         server.readOnly = false;
       });
+    case 'replica-slow':
+    case 'replica-stopped':
+      server.applying = fault.kind === 'replica-slow' ? 'slowly' : 'no';
+      return after(() => {
+        server.applying = 'yes';
+      });
     case 'switchover':
       return cluster.switchOver(server);
     case 'promote':
@@ -107,10 +116,14 @@ export function apply(fault: Fault, world: FaultWorld): void {
     case 'set-back':
       return cluster.setBack(server, 1 + Math.floor(random() * 2000));
     case 'clock-set':
-      clock.wallOffsetMs += (random() - 0.5) * 1e9;
+      time.wallOffsetMs += (random() - 0.5) * 1e9;
       return;
     case 'stall':
       return time.leap(Math.min(fault.forMs, STALL_MAX_MS));
+    case 'pointsman-closed':
+      return operator.restart('closed', Math.min(fault.forMs, DOWN_MAX_MS));
+    case 'pointsman-killed':
+      return operator.restart('killed', Math.min(fault.forMs, DOWN_MAX_MS));
     case 'orchestrator-paused':
       cluster.paused += 1;
       return after(() => {

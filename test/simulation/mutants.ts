@@ -1,7 +1,9 @@
 // Known-bad changes of the production code, at least one for each safety rule: what the simulation must catch. Data only.
 // Applied to the compiled files as they are loaded (mutant-hooks.ts), so that nothing in src knows of them. A text that is
 // not found exactly once in its file fails the run: who changes that line changes the mutant too.
-// Imports nothing, since what it leads to would be loaded before the mutant is in place.
+// Imports nothing at run time, since what it leads to would be loaded before the mutant is in place.
+
+import { type Rule } from './rules.ts';
 
 interface Edit {
   /** Compiled file under dist/src. */
@@ -11,8 +13,9 @@ interface Edit {
 }
 
 interface Mutant {
-  /** A rule's number in the design, or one of the oracle's own. */
-  readonly rule: 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 | 'live' | 'leak';
+  readonly rule: Rule;
+  /** A seed that shows the harm soon; left out: the first does. */
+  readonly seed?: number;
   /** What a careless change would have been, and how it hurts. */
   readonly why: string;
   readonly edits: readonly Edit[];
@@ -21,6 +24,7 @@ interface Mutant {
 export const mutants: Readonly<Record<string, Mutant>> = {
   'last-answer-will-do': {
     rule: 1,
+    seed: 7,
     why: 'a server is judged by its last good answer, not by its newest result: a primary in doubt gets new writers',
     edits: [
       {
@@ -34,6 +38,7 @@ export const mutants: Readonly<Record<string, Mutant>> = {
   },
   'any-age-will-do': {
     rule: 1,
+    seed: 63,
     why: 'the freshness bound is forgotten: after a stall of the process writers go by an old answer',
     edits: [
       {
@@ -50,6 +55,7 @@ export const mutants: Readonly<Record<string, Mutant>> = {
   },
   'old-sessions-stay': {
     rule: 2,
+    seed: 7,
     why: 'a demotion closes nothing, and nobody looks for sessions elsewhere: writers on two servers at once',
     edits: [
       {
@@ -66,6 +72,7 @@ export const mutants: Readonly<Record<string, Mutant>> = {
   },
   'only-writers-leave': {
     rule: 3,
+    seed: 19,
     why: 'a demotion closes the sessions of primary frontends only: an `any` port goes on writing to the old primary',
     edits: [
       {
@@ -77,6 +84,7 @@ export const mutants: Readonly<Record<string, Mutant>> = {
   },
   'former-members-are-forgotten': {
     rule: 4,
+    seed: 66,
     why: 'sessions to a server that left the members are looked after by nobody',
     edits: [
       {
@@ -103,15 +111,14 @@ export const mutants: Readonly<Record<string, Mutant>> = {
     edits: [
       {
         file: 'topology/elect.js',
-        text: `    if (standing(present, refused) === 'doubtful') {
-        return {`,
-        replacement: `    if (false) {
-        return {`,
+        text: `if (standing(present, refused) === 'doubtful') {`,
+        replacement: 'if (false) {',
       },
     ],
   },
   'old-timelines-are-welcome': {
     rule: 6,
+    seed: 7,
     why: 'a returned server on an old timeline may become the primary again',
     edits: [
       {
@@ -123,6 +130,7 @@ export const mutants: Readonly<Record<string, Mutant>> = {
   },
   'another-cluster-is-welcome': {
     rule: 6,
+    seed: 81,
     why: 'a server with the data of another cluster is followed',
     edits: [
       {
@@ -139,6 +147,7 @@ export const mutants: Readonly<Record<string, Mutant>> = {
   },
   'the-orchestrator-is-ignored': {
     rule: 6,
+    seed: 19,
     why: 'the word of the orchestrator is not weighed against that of a server',
     edits: [
       {
@@ -150,11 +159,13 @@ export const mutants: Readonly<Record<string, Mutant>> = {
   },
   'busy-is-dead': {
     rule: 7,
+    seed: 7,
     why: '“too many connections” and “starting up” count as failed probes',
     edits: [{ file: 'health/state.js', text: `if (outcome === 'inconclusive')`, replacement: 'if (false)' }],
   },
   'first-in-the-file-wins': {
     rule: 8,
+    seed: 61,
     why: 'among servers that nothing tells apart the first in the file is taken, not the present primary',
     edits: [
       {
@@ -166,6 +177,7 @@ export const mutants: Readonly<Record<string, Mutant>> = {
   },
   'the-present-one-is-always-right': {
     rule: 9,
+    seed: 7,
     why: 'a newer timeline is no evidence: writes go on to a primary that is known to have been succeeded',
     edits: [
       {
@@ -177,6 +189,7 @@ export const mutants: Readonly<Record<string, Mutant>> = {
   },
   'losses-are-kept-quiet': {
     rule: 9,
+    seed: 7,
     why: 'the loss report says that nothing of what was seen is missing',
     edits: [
       {
@@ -206,6 +219,134 @@ export const mutants: Readonly<Record<string, Mutant>> = {
         text: `        this.#phase = 'stopped';
         this.#timer?.cancel();`,
         replacement: `        this.#phase = 'stopped';`,
+      },
+    ],
+  },
+  'a-restart-forgets-the-primary': {
+    rule: 8,
+    why: 'after a restart whoever claims first is followed, not the primary of before',
+    edits: [
+      {
+        file: 'topology/resumption.js',
+        text: 'this.#isAwaited = isOurs && saved.primary !== null && mayCome;',
+        replacement: 'this.#isAwaited = false;',
+      },
+    ],
+  },
+  'a-restart-forgets-the-history': {
+    rule: 6,
+    seed: 8,
+    why: 'the memory is not taken up: after a restart a server on an old timeline may be followed',
+    edits: [
+      {
+        file: 'topology/resumption.js',
+        text: 'isOurs && saved.memory !== null',
+        replacement: 'false',
+      },
+    ],
+  },
+  'a-restart-begins-a-new-count': {
+    rule: 'epoch',
+    why: 'the epoch starts again at 0: who keeps the greater takes the new primary for the old one',
+    edits: [
+      { file: 'topology/resumption.js', text: 'return this.#saved?.epoch ?? 0;', replacement: 'return 0;' },
+    ],
+  },
+  'a-restart-forgets-decisions': {
+    rule: 1,
+    seed: 367,
+    why: 'a server that an operator has taken out is given to clients again after a restart',
+    edits: [
+      {
+        file: 'topology/resumption.js',
+        text: 'const admin = this.#decisions.get(key);',
+        replacement: 'const admin = undefined;',
+      },
+    ],
+  },
+  'the-saved-primary-needs-no-word': {
+    rule: 1,
+    seed: 40,
+    why: 'what the state file says is taken for what the server says: writers go there before it has spoken',
+    edits: [
+      {
+        file: 'topology/eligibility.js',
+        text: `    if (server.name !== view.primary || !isAnswering(server, view, now))
+        return false;`,
+        replacement: `    if (server.name === view.primary && server.result === null) return true;
+    if (server.name !== view.primary || !isAnswering(server, view, now))
+        return false;`,
+      },
+    ],
+  },
+  'a-change-is-not-saved': {
+    rule: 8,
+    seed: 332,
+    why: 'what is saved still names the primary of before: a restart goes back to it',
+    edits: [
+      {
+        file: 'topology/resumption.js',
+        text: 'primary: primary ?? awaited,',
+        replacement: 'primary: this.#saved?.primary ?? primary ?? awaited,',
+      },
+    ],
+  },
+  'a-restarted-redis-is-believed': {
+    rule: 6,
+    seed: 38,
+    why: 'a Redis primary that was restarted, with nothing or with an old state, is followed at once',
+    edits: [
+      {
+        file: 'topology/evidence/redis.js',
+        text: `if (standing === 'same' || standing === 'promoted')`,
+        replacement: 'if (true)',
+      },
+    ],
+  },
+  'a-redis-that-waits-long-enough-is-right': {
+    rule: 6,
+    seed: 114,
+    why: 'a Redis that was restarted with less is followed after a while, though a replica has more',
+    edits: [
+      {
+        file: 'topology/evidence/redis.js',
+        text: `if (settled && (standing === 'reloaded' || rivals.length === 0))`,
+        replacement: 'if (settled)',
+      },
+    ],
+  },
+  'no-redis-has-to-wait': {
+    rule: 6,
+    seed: 121,
+    why: 'a Redis that was restarted with less is followed as soon as it has said that it is the primary',
+    edits: [
+      {
+        file: 'topology/evidence/redis.js',
+        text: '(claim?.runId === history.runId ? claim.since : now) >= settleMs',
+        replacement: '(claim?.runId === history.runId ? claim.since : now) >= 0',
+      },
+    ],
+  },
+  'a-lagging-twin-takes-over': {
+    rule: 6,
+    seed: 151,
+    why: 'of two MySQL masters the other one is followed at once, whatever it lacks',
+    edits: [
+      {
+        file: 'topology/evidence/mysql.js',
+        text: `if (judgement.kind === 'fit')`,
+        replacement: 'if (true)',
+      },
+    ],
+  },
+  'the-first-in-order-comes-back': {
+    rule: 8,
+    why: 'under `ordered` the first server in the file takes the writers back when it returns, whatever it missed',
+    edits: [
+      {
+        file: 'topology/elect.js',
+        text: 'return (stay ?? {',
+        replacement: 'return (null ?? {',
       },
     ],
   },

@@ -1,22 +1,16 @@
 // The judge: one check for each safety rule of the design, by number, from what Pointsman was told and what it did.
 // It never asks the topology what it believes. What it is told of: answers handed to the monitors, the orchestrator's word,
-// members and admin states (inputs); published changes, splices, bytes sent on, sessions ended (outputs).
+// members and admin states (inputs); published changes, splices, bytes sent on, sessions ended (outputs); restarts, and what
+// had been written into the state file by then. What histories mean is the protocol's: truths.ts.
 // Fed by simulation.ts. The first violation of a run is what counts: later ones may follow from it.
 
 import { type ProbeAnswer } from '../../src/health/prober.ts';
-import { type Opinion } from '../../src/topology/model.ts';
+import { type Nominee, type Opinion } from '../../src/topology/model.ts';
 import { type Loss } from '../../src/topology/loss.ts';
+import { type Rule } from './rules.ts';
 import { type SessionWitness } from './socket.ts';
-import { lsnOf, Witness, type Bounds } from './witness.ts';
-
-/** A number of the design's section 2; `live`: clients are served again after all is healed; `leak`; `crash`. */
-export type Rule = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 | 'live' | 'leak' | 'crash';
-
-export interface Violation {
-  readonly rule: Rule;
-  readonly atMs: number;
-  readonly what: string;
-}
+import { type Lineage, type Scene, type Truths, type Violation } from './truths.ts';
+import { Witness, type Bounds } from './witness.ts';
 
 export interface OracleSetup extends Bounds {
   readonly policy: 'newest' | 'keep' | 'block' | 'ordered';
@@ -24,14 +18,13 @@ export interface OracleSetup extends Bounds {
   readonly routes: Readonly<Record<string, string>>;
 }
 
-/** Branches of the true history, each with the position where it was left. */
-type Line = readonly (readonly [branch: number, lsn: number])[];
-
-function lineOf(text: string): Line {
-  return text.split(' ').map(part => {
-    const [branch, lsn] = part.split('@');
-    return [Number(branch), Number(lsn)];
-  });
+/** What a state file holds, as the oracle would have written it. */
+export interface Knowledge {
+  readonly truths: unknown;
+  readonly primary: string | null;
+  readonly everFollowed: boolean;
+  readonly epoch: number;
+  readonly decisions: ReadonlyMap<string, Witness['admin']>;
 }
 
 export class Oracle {
@@ -40,27 +33,26 @@ export class Oracle {
   /** A number that any difference between two runs changes. */
   hash = 0x811c9dc5;
   readonly #setup: OracleSetup;
+  readonly #truths: Truths;
   readonly #now: () => number;
   readonly #witnesses = new Map<string, Witness>();
   #members: readonly Witness[] = [];
   #names: ReadonlyMap<string, Witness> = new Map();
   #opinion: Opinion | null | 'awaited';
   #followed: Witness | null = null;
-  /** The history that was followed last: nothing older is followed again. */
-  #lineage: { systemId: string; timeline: number } | null = null;
+  /** The primary of before a restart: to be followed again, as soon as anybody may be. */
+  #awaited: Witness | null = null;
+  /** Since the restart the primary has not been seen to be well. */
+  #isResuming = false;
   #everFollowed = false;
+  #epoch = 0;
   #straySessions = 0;
-  /** The true history of the followed server as of its newest word, and that of the one before it, as of its last. */
-  #line: Line | null = null;
-  #formerLine: Line | null = null;
-  #formerTimeline = 0;
-  #lineServer: Witness | null = null;
-  #formerServer: Witness | null = null;
   /** Was followed until the change that is being carried out now. */
   #leaving: Witness | null = null;
 
-  constructor(setup: OracleSetup, now: () => number) {
+  constructor(setup: OracleSetup, truths: Truths, now: () => number) {
     this.#setup = setup;
+    this.#truths = truths;
     this.#now = now;
     this.#opinion = setup.orchestrated ? 'awaited' : null;
   }
@@ -70,8 +62,47 @@ export class Oracle {
   }
 
   /** What clients were led to last; `null`: to nothing yet. */
-  get followed(): { readonly systemId: string; readonly timeline: number } | null {
-    return this.#lineage;
+  get lineage(): Lineage | null {
+    return this.#truths.lineage;
+  }
+
+  /** What a state file that is written now must hold. */
+  knowledge(): Knowledge {
+    const primary = this.#followed ?? this.#awaited;
+    const decisions = new Map<string, Witness['admin']>();
+    for (const [address, witness] of this.#witnesses) {
+      // Before the members are told, what was decided before is kept.
+      const isKept = this.#members.length === 0 || witness === this.#awaited;
+      const decision = witness.isMember ? witness.admin : isKept ? witness.restoredAdmin : 'ready';
+      if (decision !== 'ready') decisions.set(address, decision);
+    }
+    return {
+      truths: this.#truths.remember(),
+      primary: primary?.address ?? null,
+      everFollowed: this.#everFollowed,
+      epoch: this.#epoch,
+      decisions,
+    };
+  }
+
+  /** Pointsman begins anew, with what its state file held; `null`: nothing. */
+  restarted(knowledge: Knowledge | null): void {
+    this.isClosing = false;
+    this.#opinion = this.#setup.orchestrated ? 'awaited' : null;
+    this.#followed = null;
+    this.#leaving = null;
+    this.#everFollowed = knowledge?.everFollowed ?? false;
+    this.#isResuming = this.#everFollowed;
+    this.#epoch = knowledge?.epoch ?? 0;
+    this.#truths.recall(knowledge?.truths ?? null, this.#now());
+    for (const [address, witness] of this.#witnesses) {
+      if (witness.sessions > 0) this.violation('leak', `a session to ${address} has outlived its process`);
+      witness.restoredAdmin = knowledge?.decisions.get(address) ?? 'ready';
+      witness.forget();
+      witness.restoredAdmin = knowledge?.decisions.get(address) ?? 'ready';
+    }
+    const primary = knowledge?.primary ?? null;
+    this.#awaited = primary === null ? null : this.#witness(primary);
   }
 
   // Inputs
@@ -105,51 +136,50 @@ export class Oracle {
 
   // Outputs
 
-  /** What was seen of the old primary's own history and isn't in the new one's is lost: a report may not say less. */
   lossReported(newPrimary: string | null, loss: Loss | null): void {
-    const former = this.#formerLine;
-    const present = this.#line;
-    const told = loss?.kind === 'none' ? 0 : loss?.kind === 'bytes' ? loss.bytes : null;
-    if (former === null || present === null || told === null || loss === null) return;
-    // “At least” is no promise of the contrary.
-    if (loss.kind === 'bytes' && loss.atLeast) return;
-    const [branch, seen] = former.at(-1) ?? [0, 0];
-    const [, start] = former.at(-2) ?? [0, 0];
-    const shared = present.find(([id]) => id === branch)?.[1] ?? null;
-    // Nothing that servers tell shows that one was promoted twice over from a history that only bears the same numbers.
-    if (shared === null && this.#formerTimeline !== (this.#lineage?.timeline ?? 0)) return;
-    // Nor that one was rewound and promoted again while nobody could see it.
-    if (shared === null && this.#formerServer === this.#followed && !this.#followed?.wasStandbySince) return;
-    const covered = shared ?? start;
-    if (seen - covered > told) {
-      this.violation(
-        9,
-        `${newPrimary} lacks ${seen - covered} bytes that were seen, and the report says: ${loss.words}`,
-      );
-    }
+    const lie = loss && this.#truths.lieIn(loss, this.#scene());
+    if (loss !== null && lie !== null)
+      this.violation(9, `${newPrimary} lacks ${lie}, and the report says: ${loss.words}`);
   }
 
-  published(primary: string | null): void {
+  /** `names`: of the members in this view; a name that goes over to another server is without one in between. */
+  published(primary: string | null, epoch: number, names: readonly string[]): void {
     const next = primary === null ? null : (this.#names.get(primary) ?? null);
+    // Of a primary of before a restart that is lost now, nobody was led to it: sessions are those of readers.
+    const shown = this.#followed;
+    this.#resume(next, names);
     const before = this.#followed;
     if (primary !== null && next === null) this.violation(2, `${primary} is elected and is no member`);
+    if (epoch < this.#epoch) this.violation('epoch', `epoch ${epoch} comes after ${this.#epoch}`);
     if (next !== before) {
+      if (next !== null && epoch <= this.#epoch)
+        this.violation('epoch', `epoch ${epoch} is that of another primary`);
       this.#mix(next === null ? 7 : next.address.charCodeAt(next.address.length - 6));
       if (next === null) this.#judgeLoss(before!);
       else {
         this.#judgeElection(before, next);
-        this.#formerLine = this.#line;
-        this.#formerServer = this.#lineServer;
-        this.#formerTimeline = this.#lineage?.timeline ?? 0;
+        this.#truths.followedAnother(before);
       }
       this.#followed = next;
       if (next !== null) this.#everFollowed = true;
-      if (before !== null) before.demotions += 1;
-      this.#leaving = before;
+      if (shown !== null) shown.demotions += 1;
+      this.#leaving = shown;
     } else if (next !== null) {
       next.wasStandbySince = false;
+      const unfit = this.#claims(next) ? this.#truths.disqualifies(next, this.#scene()) : null;
+      if (unfit !== null) this.violation(6, `${next.address} stays the primary, though ${unfit}`);
     }
-    if (next !== null && this.#claims(next)) this.#learn(next);
+    this.#epoch = epoch;
+    if (next !== null && this.#claims(next)) this.#isResuming = false;
+    this.#truths.learn(this.#scene());
+  }
+
+  /** The primary of before a restart is the present one again, from the first moment at which there may be one. */
+  #resume(next: Witness | null, names: readonly string[]): void {
+    if (this.#awaited === null || this.#opinion === 'awaited') return;
+    if (names.some(name => this.#names.get(name) === this.#awaited)) this.#followed = this.#awaited;
+    else if (next === null) return;
+    this.#awaited = null;
   }
 
   spliced(frontend: string, address: string): SessionWitness {
@@ -250,19 +280,12 @@ export class Oracle {
   }
 
   #judgeForwarding(server: Witness): void {
-    const { policy } = this.#setup;
-    const own = server.lastFacts;
-    if (policy !== 'newest' || own === null || own.timeline === null) return;
-    const newer = this.#members.filter(
-      ({ facts }) =>
-        facts !== null && facts.systemId === own.systemId && (facts.timeline ?? 0) > own.timeline!,
-    );
-    const [only] = newer;
-    if (only === undefined || newer.length > 1 || only === server || !this.#claims(only)) return;
-    if (this.#objectionTo(only) !== null) return;
+    if (this.#setup.policy !== 'newest') return;
+    const successor = this.#truths.successorOf(server, this.#scene());
+    if (successor === null || this.#objectionTo(successor) !== null) return;
     this.violation(
       9,
-      `a write goes to ${server.address}, though ${only.address} is known to have succeeded it`,
+      `a write goes to ${server.address}, though ${successor.address} is known to have succeeded it`,
     );
   }
 
@@ -297,7 +320,8 @@ export class Oracle {
     }
     const objection = this.#objectionTo(next);
     if (objection !== null) this.violation(6, `${address} is elected, though ${objection}`);
-    if (!this.#everFollowed) {
+    const isFirst = !this.#everFollowed || (this.#isResuming && before === null);
+    if (isFirst && !this.#truths.isConfirmed(next, this.#scene())) {
       const unheard = this.#members.filter(member => !member.isHeard && member.admin !== 'maintenance');
       const unsure = this.#members.filter(member => member.saysWritable && member.health === 'unknown');
       if (unsure.length > 0)
@@ -307,10 +331,10 @@ export class Oracle {
     }
     this.#judgeAmongSeveral(next);
     if (before === null || this.#isGone(before)) return;
-    const newer = this.#isNewer(next);
+    const newer = this.#truths.isPromoted(next, this.#scene());
     const isWell = this.#claims(before);
     const allowed = isWell
-      ? this.#setup.policy === 'newest' && this.#beats(next, before)
+      ? this.#setup.policy === 'newest' && this.#truths.beats(next, before, this.#scene())
       : newer || this.#isNamed(next);
     if (allowed) return;
     this.violation(
@@ -324,23 +348,19 @@ export class Oracle {
     const claimants = this.#members.filter(member => this.#claims(member));
     if (policy === 'block' && claimants.length > 1)
       this.violation(6, `${next.address} is elected among several (block)`);
-    const rivals = claimants.filter(other => other !== next && this.#objectionTo(other) === null);
+    const scene = this.#scene();
+    const rivals = claimants.filter(
+      other =>
+        other !== next && this.#objectionTo(other) === null && !this.#truths.isQuestionable(other, scene),
+    );
     for (const rival of rivals) {
       const beaten =
         policy === 'newest'
-          ? this.#beats(next, rival)
+          ? this.#truths.beats(next, rival, this.#scene())
           : policy === 'ordered' && this.#members.indexOf(next) < this.#members.indexOf(rival);
       if (!beaten)
         this.violation(6, `${next.address} is elected without a better right than ${rival.address}`);
     }
-  }
-
-  #beats(one: Witness, other: Witness): boolean {
-    const [a, b] = [one.facts?.timeline ?? 0, other.facts?.timeline ?? 0];
-    if (one.facts?.systemId === other.facts?.systemId && a !== b) return a > b;
-    const followers = (of: Witness): number =>
-      this.#members.filter(({ facts }) => facts?.upstream === of.address).length;
-    return followers(one) > 0 && followers(other) === 0;
   }
 
   /** Lost by its own word, by proof of its death, or by somebody's decision: not merely out of sight. */
@@ -352,16 +372,18 @@ export class Oracle {
       server.saysOtherwise
     )
       return true;
-    return this.#claims(server) && (this.#isOutdated(server) || this.#isContradicted(server));
+    if (this.#isContradicted(server)) return true;
+    return this.#claims(server) && this.#truths.isQuestionable(server, this.#scene());
   }
 
   #sightOf(server: Witness): string {
     if (this.#claims(server)) return 'seen well';
+    if (server.kind === null) return 'the primary of before the restart, and has not been heard';
     return server.kind === 'pass' ? 'not seen lately' : `not proven lost (${server.code})`;
   }
 
   #ruleOfSight(server: Witness): Rule {
-    if (this.#claims(server)) return 8;
+    if (this.#claims(server) || server.kind === null) return 8;
     return server.kind === 'inconclusive' ? 7 : 5;
   }
 
@@ -371,31 +393,18 @@ export class Oracle {
 
   #objectionTo(server: Witness): string | null {
     if (this.#opinion === 'awaited') return 'the orchestrator has not been heard';
-    if (this.#isOutdated(server)) return 'it is of an older history, or another cluster';
     if (this.#isContradicted(server)) return 'the orchestrator contradicts it';
-    if (server === this.#followed) return null;
-    if (this.#isSetBack(server)) return 'a standby has had more of its timeline than it has now';
-    return this.#isUnsettled(server) ? 'it has only just returned' : null;
-  }
-
-  #isOutdated({ facts }: Witness): boolean {
-    const lineage = this.#lineage;
-    if (lineage === null || facts === null || facts.systemId === null) return false;
-    return facts.systemId !== lineage.systemId || (facts.timeline ?? lineage.timeline) < lineage.timeline;
-  }
-
-  #isNewer({ facts }: Witness): boolean {
-    const lineage = this.#lineage;
-    return (
-      lineage !== null && facts?.systemId === lineage.systemId && (facts.timeline ?? 0) > lineage.timeline
-    );
+    const scene = this.#scene();
+    const unfit = this.#truths.disqualifies(server, scene);
+    if (unfit !== null || server === this.#followed) return unfit;
+    return this.#truths.objectionTo(server, scene);
   }
 
   #isContradicted(server: Witness): boolean {
     const opinion = this.#opinion;
     if (opinion === null || opinion === 'awaited' || opinion.passive) return false;
-    const isMeant = ({ address }: { address: { host: string; port: number } }): boolean =>
-      `${address.host}:${address.port}` === server.address;
+    const isMeant = ({ address: { host, port }, name }: Nominee): boolean =>
+      `${host}:${port}` === server.address || (name !== null && this.#names.get(name) === server);
     if (opinion.against.some(isMeant)) return true;
     return opinion.primary === null ? server !== this.#followed : !isMeant(opinion.primary);
   }
@@ -407,33 +416,17 @@ export class Oracle {
     return !this.#isContradicted(server);
   }
 
-  #isSetBack(server: Witness): boolean {
-    const { facts, lsn, at } = server;
-    if (facts === null || lsn === null) return false;
-    return this.#members.some(other => {
-      const theirs = other.lastFacts;
-      if (other === server || theirs === null || theirs.role !== 'replica' || other.lastFactsAt > at)
-        return false;
-      const comparable = theirs.systemId === facts.systemId && theirs.timeline === facts.timeline;
-      return comparable && (lsnOf(theirs) ?? 0) > lsn;
-    });
-  }
-
-  #isUnsettled(server: Witness): boolean {
-    const { settleMs } = this.#setup;
-    if (settleMs === 0 || this.#lineage === null || this.#isNewer(server) || this.#isNamed(server))
-      return false;
-    return server.writableSince === null || this.#now() - server.writableSince < settleMs;
-  }
-
-  #learn(server: Witness): void {
-    const { facts } = server;
-    const lineage = this.#lineage;
-    if (facts === null || facts.systemId === null || facts.timeline === null) return;
-    this.#line = lineOf(facts.version ?? '');
-    this.#lineServer = server;
-    if (lineage?.systemId === facts.systemId && lineage.timeline >= facts.timeline) return;
-    this.#lineage = { systemId: facts.systemId, timeline: facts.timeline };
+  #scene(): Scene {
+    const opinion = this.#opinion === 'awaited' ? null : this.#opinion;
+    return {
+      now: this.#now(),
+      bounds: this.#setup,
+      members: this.#members,
+      followed: this.#followed,
+      opinion,
+      claims: server => this.#claims(server),
+      isNamed: server => this.#isNamed(server),
+    };
   }
 
   #witness(address: string): Witness {

@@ -2,7 +2,7 @@
 // `--replay` plays again. Called by simulate.ts.
 
 import { readFileSync } from 'node:fs';
-import { type Rule } from './oracle.ts';
+import { type Rule } from './rules.ts';
 import { generate, type Scenario } from './scenario.ts';
 import { shrink } from './shrink.ts';
 import { run, type RunResult } from './simulation.ts';
@@ -33,16 +33,17 @@ function* scenarios({ seeds, from, replay }: Wanted): Generator<readonly [string
 export async function runAll(wanted: Wanted, rule: Rule | null, write: Write): Promise<number> {
   const started = performance.now();
   let shownAt = started;
-  const sum = { steps: 0, runs: 0, violations: 0, changes: 0, acknowledged: 0 };
+  const sum = { steps: 0, runs: 0, violations: 0, changes: 0, restarts: 0, acknowledged: 0 };
   const summary = (): string => {
     const seconds = (performance.now() - started) / 1000;
-    return `${sum.steps} steps in ${sum.runs} runs, ${sum.violations} violations; ${Math.round(sum.steps / seconds)} steps/s, ${sum.changes} changes of the primary, ${sum.acknowledged} acknowledged writes`;
+    return `${sum.steps} steps in ${sum.runs} runs, ${sum.violations} violations; ${Math.round(sum.steps / seconds)} steps/s, ${sum.changes} changes of the primary, ${sum.restarts} restarts, ${sum.acknowledged} acknowledged writes`;
   };
   for (const [name, scenario] of scenarios(wanted)) {
     const result = await run(scenario, rule === null ? {} : { rule });
     sum.steps += result.steps;
     sum.runs += 1;
     sum.changes += result.changes;
+    sum.restarts += result.restarts;
     sum.acknowledged += result.tally.acknowledged;
     if (result.violation !== null) {
       sum.violations += 1;

@@ -7,6 +7,7 @@ export const routes = ['primary', 'replica', 'replica-or-primary', 'any'] as con
 export const policies = ['newest', 'keep', 'block', 'ordered'] as const;
 
 export interface Setup {
+  readonly protocol: 'postgres' | 'redis' | 'mysql';
   /** Of everything that happens by chance while it runs: delays, losses, what clients do. */
   readonly seed: number;
   readonly durationMs: number;
@@ -35,8 +36,13 @@ export interface Setup {
   readonly promotedReadOnlyMs: number;
   readonly rejoinMs: number;
   readonly namesNobody: boolean;
+  readonly namesOnly: boolean;
   /** Writers claim from the first moment: the first server's timeline, and how many of the others are writable as well. */
   readonly writersAtStart: number;
+  /** Of Redis: what a primary that is restarted finds on its disk. */
+  readonly persistence: 'none' | 'old' | 'all';
+  /** Pointsman has a state file. */
+  readonly stateFile: boolean;
 }
 
 /** What each kind needs; `server` is an index, and for one of the orchestrator's or Pointsman's own it means nothing. */
@@ -60,6 +66,10 @@ export const faultKinds = [
   'set-back',
   'clock-set',
   'stall',
+  'replica-slow',
+  'replica-stopped',
+  'pointsman-closed',
+  'pointsman-killed',
   'orchestrator-paused',
   'orchestrator-silent',
   'orchestrator-lies',
@@ -103,6 +113,10 @@ const weights: Readonly<Record<FaultKind, number>> = {
   'set-back': 3,
   'clock-set': 1,
   stall: 4,
+  'replica-slow': 6,
+  'replica-stopped': 3,
+  'pointsman-closed': 3,
+  'pointsman-killed': 4,
   'orchestrator-paused': 2,
   'orchestrator-silent': 3,
   'orchestrator-lies': 2,
@@ -110,52 +124,77 @@ const weights: Readonly<Record<FaultKind, number>> = {
   drain: 2,
   maintenance: 2,
 };
-const drawn: readonly FaultKind[] = faultKinds.flatMap(kind =>
-  Array.from({ length: weights[kind] }, () => kind),
-);
+/** Of a pair of masters, which nobody manages. */
+const ofPairs: ReadonlySet<FaultKind> = new Set(['replica-slow', 'replica-stopped']);
+const ofClusters: ReadonlySet<FaultKind> = new Set([
+  'unseen',
+  'switchover',
+  'promote',
+  'replace',
+  'set-back',
+  'orchestrator-paused',
+  'orchestrator-silent',
+  'orchestrator-lies',
+  'leave',
+]);
+const drawnFrom = (left: ReadonlySet<FaultKind>): readonly FaultKind[] =>
+  faultKinds.flatMap(kind => Array.from({ length: left.has(kind) ? 0 : weights[kind] }, () => kind));
+const drawnOfClusters = drawnFrom(ofPairs);
+const drawnOfPairs = drawnFrom(ofClusters);
 
 export function generate(seed: number): Scenario {
   const random = seededRandom(Math.imul(seed, 2654435761));
   const durationMs = whole(random, 8_000, 24_000);
-  const orchestrated = random() < 0.4;
+  const share = random();
+  const protocol = share < 0.65 ? 'postgres' : share < 0.85 ? 'redis' : 'mysql';
+  const isPair = protocol === 'mysql';
+  const orchestrated = !isPair && random() < 0.4;
   const learned = orchestrated && random() < 0.5;
-  const servers = random() < 0.3 ? 2 : 3;
+  const servers = isPair || random() < 0.3 ? 2 : 3;
   const timeoutMs = pick(random, [100, 250, 1000]);
   const setup: Setup = {
+    protocol,
     seed,
     durationMs,
     restMs: 12_000,
     servers,
     learned,
     orchestrated,
-    policy: random() < 0.55 ? 'newest' : pick(random, policies),
+    policy: isPair ? 'ordered' : random() < 0.55 ? 'newest' : pick(random, policies),
     rise: pick(random, [1, 1, 2]),
     fall: pick(random, [1, 2, 2, 3]),
     intervalMs: pick(random, [100, 250, 500, 1000]),
     fastIntervalMs: pick(random, [20, 50]),
     timeoutMs,
-    settleMs: pick(random, [0, 0, 0, 500]),
+    settleMs: isPair ? 0 : protocol === 'redis' ? pick(random, [0, 800, 2500]) : pick(random, [0, 0, 0, 500]),
     holdMs: pick(random, [0, 300, 2000, 8000]),
     holdMax: pick(random, [2, 8, 1000]),
     connectTimeoutMs: pick(random, [100, 500, 2000]),
-    readers: routes.filter(route => route !== 'primary' && random() < 0.45),
+    // Of two masters neither is a replica.
+    readers: routes.filter(
+      route => random() < 0.45 && route !== 'primary' && !(isPair && route === 'replica'),
+    ),
     clients: whole(random, 3, 10),
     thinkMs: pick(random, [30, 100, 300]),
     latencyMs: pick(random, [0.2, 1, 5]),
     patienceMs: pick(random, [200, 600, 2000]),
-    promotedReadOnlyMs: pick(random, [0, 0, 300, 1500]),
+    promotedReadOnlyMs: protocol !== 'postgres' ? 0 : pick(random, [0, 0, 300, 1500]),
     rejoinMs: pick(random, [50, 400, 2000, 6000]),
     namesNobody: random() < 0.4,
+    // What is learned has names of ours.
+    namesOnly: protocol === 'postgres' && !learned && random() < 0.3,
     writersAtStart: random() < 0.15 ? whole(random, 1, servers) : 1,
+    persistence: pick(random, ['none', 'old', 'all']),
+    stateFile: random() < 0.75,
   };
   const faults = Array.from({ length: whole(random, 2, 18) }, () => drawFault(random, setup));
   return { setup, faults: faults.sort((a, b) => a.atMs - b.atMs) };
 }
 
-function drawFault(random: Random, { durationMs, servers, learned }: Setup): Fault {
+function drawFault(random: Random, { protocol, durationMs, servers, learned }: Setup): Fault {
   const short = random() < 0.4;
   return {
-    kind: pick(random, drawn),
+    kind: pick(random, protocol === 'mysql' ? drawnOfPairs : drawnOfClusters),
     atMs: whole(random, 0, durationMs * 0.9),
     server: whole(random, 0, servers + (learned ? 1 : 0)),
     forMs: short ? whole(random, 1, 300) : whole(random, 300, durationMs / 4),

@@ -1,9 +1,9 @@
-// A simulated PostgreSQL server: what it is by the truth of the simulated world, and what it answers when it is asked.
+// A simulated database server: what it is by the truth of the simulated world, and what it answers when it is asked.
 // Not what Pointsman believes of it. Promotion, rejoining and replication are done to it by cluster.ts, damage by faults.ts.
 
-import { formatAddress, type Address } from '../../src/core/address.ts';
+import { type Address } from '../../src/core/address.ts';
 import { type ProbeAnswer } from '../../src/health/prober.ts';
-import { nothingTold } from '../../src/health/result.ts';
+import { type Engine } from './engines.ts';
 import { type SimTime } from './time.ts';
 
 /** `off`: the machine is gone, and nothing answers, not even with a reset. */
@@ -36,6 +36,8 @@ export class SimServer {
   busy = false;
   /** `default_transaction_read_only`, set by hand. */
   readOnly = false;
+  /** Of MySQL: what it has received of the other. */
+  applying: 'yes' | 'slowly' | 'no' = 'yes';
   /** A promoted server takes writes only from then on. */
   writableFrom = 0;
   data: Data;
@@ -45,17 +47,31 @@ export class SimServer {
   streaming = false;
   /** Another one after each start of the process: connections to an earlier one are dead. */
   incarnation = 1;
+  readonly #engine: Engine;
   readonly #time: SimTime;
   /** What has reached its machine while it was frozen. */
   readonly #inbox: (() => void)[] = [];
   readonly #onDeath = new Set<(silently: boolean) => void>();
 
-  constructor(name: string, address: Address, data: Data, upstream: SimServer | null, time: SimTime) {
+  constructor(
+    engine: Engine,
+    name: string,
+    address: Address,
+    data: Data,
+    upstream: SimServer | null,
+    time: SimTime,
+  ) {
+    this.#engine = engine;
     this.name = name;
     this.address = address;
     this.data = data;
     this.upstream = upstream;
     this.#time = time;
+  }
+
+  /** Another one after each start. */
+  get process(): string {
+    return `${this.name}-${this.incarnation}`;
   }
 
   get isPrimary(): boolean {
@@ -97,7 +113,7 @@ export class SimServer {
   start(startingMs: number): void {
     if (this.state === 'running' || this.state === 'starting') return;
     this.state = 'starting';
-    this.data = { ...this.data, recoveredTo: this.isPrimary ? this.data.lsn : null };
+    this.data = this.#engine.loaded(this.data, this.isPrimary);
     const { incarnation } = this;
     this.#time.schedule(startingMs, () => {
       if (this.state === 'starting' && this.incarnation === incarnation) this.state = 'running';
@@ -108,40 +124,6 @@ export class SimServer {
   answer(): ProbeAnswer {
     if (this.state === 'starting') return STARTING;
     if (this.busy) return BUSY;
-    const { data, isPrimary } = this;
-    return {
-      code: 'L7OK',
-      detail: READY,
-      facts: {
-        ...nothingTold,
-        role: isPrimary ? 'primary' : 'replica',
-        writable: this.isWritable,
-        version: isPrimary ? lineOf(data) : '15',
-        systemId: data.systemId,
-        timeline: data.timeline,
-        position: lsnText(data.lsn),
-        lagSeconds: isPrimary ? null : this.streaming ? 0 : 30,
-        replicating: isPrimary ? null : this.streaming,
-        wal: {
-          recoveredTo: data.recoveredTo === null ? null : lsnText(data.recoveredTo),
-          synchronousNames: '',
-          synchronousCommit: 'on',
-          standbys: null,
-          standbyName: null,
-        },
-        // The walreceiver's word: it has an upstream only while it is connected.
-        upstream: this.upstream === null || !this.streaming ? null : formatAddress(this.upstream.address),
-      },
-    };
+    return { code: 'L7OK', detail: READY, facts: this.#engine.facts(this) };
   }
-}
-
-const lsnText = (lsn: number): string => `0/${lsn.toString(16).toUpperCase()}`;
-
-/**
- * The true history as text, each branch with the position where it was left: it travels in the place of the version, which
- * decides nothing, so that the oracle knows what the server was when it spoke.
- */
-function lineOf({ forks, branch, lsn }: Data): string {
-  return [...forks, { id: branch, lsn }].map(part => `${part.id}@${part.lsn}`).join(' ');
 }

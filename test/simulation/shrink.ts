@@ -1,7 +1,7 @@
 // Makes a failing scenario small: takes faults out, shortens them and the run, while the same rule still fails.
 // Not clever, only patient: each try is a whole run, and their number is bounded. Called by simulate.ts.
 
-import { type Rule } from './oracle.ts';
+import { type Rule } from './rules.ts';
 import { type Fault, type Scenario } from './scenario.ts';
 import { run } from './simulation.ts';
 

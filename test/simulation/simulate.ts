@@ -8,7 +8,7 @@ import { mutants } from './mutants.ts';
 
 const usage = `Usage: simulate [--seeds N] [--from SEED] [--steps N] [--replay FILE] [--mutant NAME]
   --seeds N      how many scenarios to run (default 100; with --steps, as many as it takes)
-  --from SEED    the first of them (default 1)
+  --from SEED    the first of them (default 1, of a mutant the one that shows it soon)
   --steps N      stop after the scenario in which the N-th simulated step is taken
   --replay FILE  play one scenario, as it was printed when it failed
   --mutant NAME  with this mistake in the production code: ${Object.keys(mutants).join(', ')}
@@ -20,7 +20,7 @@ function optionsOf(args: readonly string[]) {
       args: [...args],
       options: {
         seeds: { type: 'string' },
-        from: { type: 'string', default: '1' },
+        from: { type: 'string' },
         steps: { type: 'string', default: 'Infinity' },
         replay: { type: 'string' },
         mutant: { type: 'string' },
@@ -28,8 +28,9 @@ function optionsOf(args: readonly string[]) {
     });
     const steps = Number(values.steps);
     const seeds = Number(values.seeds ?? (steps === Infinity ? 100 : Infinity));
-    const from = Number(values.from);
     const mutant = values.mutant ?? null;
+    const hint = mutant === null ? undefined : mutants[mutant]?.seed;
+    const from = Number(values.from ?? hint ?? 1);
     const isUsable =
       seeds > 0 && steps > 0 && Number.isInteger(from) && (mutant === null || mutant in mutants);
     return isUsable ? { seeds, steps, from, mutant, replay: values.replay ?? null } : null;

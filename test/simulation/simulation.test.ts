@@ -33,12 +33,15 @@ function simulate(...args: readonly string[]): Promise<Ended> {
 test('simulation: a million steps break no safety rule', async () => {
   let steps = 0;
   let changes = 0;
+  let restarts = 0;
   for (let seed = 1; steps < STEPS; seed += 1) {
     const result = await run(generate(seed));
     assert.equal(result.violation, null, `seed ${seed}: ${JSON.stringify(result.violation)}`);
     steps += result.steps;
     changes += result.changes;
+    restarts += result.restarts;
   }
+  assert.ok(restarts > 20, `only ${restarts} restarts of Pointsman`);
   assert.ok(
     changes > 100,
     `only ${changes} changes of the primary: nothing happened that could have gone wrong`,
@@ -86,6 +89,6 @@ test('simulation: each known mutant of a rule is caught by the checker of that r
 
 test('simulation: every rule of the design has a mutant', () => {
   const covered = new Set(Object.values(mutants).map(({ rule }) => rule));
-  for (const rule of [1, 2, 3, 4, 5, 6, 7, 8, 9] as const)
+  for (const rule of [1, 2, 3, 4, 5, 6, 7, 8, 9, 'epoch'] as const)
     assert.ok(covered.has(rule), `rule ${rule} has none`);
 });

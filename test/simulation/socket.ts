@@ -21,8 +21,8 @@ export interface Remote {
 /** Who keeps count of sockets. */
 export interface SocketBooks {
   readonly clock: Clock;
-  opened(): void;
-  closed(): void;
+  opened(socket: SimSocket): void;
+  closed(socket: SimSocket): void;
 }
 
 /** What the oracle is told of a session: bytes on their way to the server, and its end. */
@@ -66,7 +66,7 @@ export class SimSocket implements TcpSocket {
     this.#books = books;
     this.frontend = of.frontend ?? '';
     this.serverAddress = of.serverAddress ?? '';
-    books.opened();
+    books.opened(this);
   }
 
   attach(owner: SocketOwner, side: Side): void {
@@ -178,7 +178,7 @@ export class SimSocket implements TcpSocket {
     if (this.#done) return;
     this.#done = true;
     this.#bound?.cancel();
-    this.#books.closed();
+    this.#books.closed(this);
     const owner = this.#owner;
     if (owner !== null) this.#books.clock.schedule(0, () => owner.socketClosed(this.#side));
   }

@@ -27,7 +27,7 @@ class SimTimer implements Timer {
     if (task === null) return null;
     this.task = null;
     if (this.#owner !== null) this.#owner.pending -= 1;
-    return task;
+    return this.#owner?.isDead === true ? null : task;
   }
 }
 
@@ -38,6 +38,8 @@ export class SimTime {
   now = 0;
   /** Events run so far; cancelled ones don't count. */
   steps = 0;
+  /** By which the clock on the wall is ahead: people and NTP set it. */
+  wallOffsetMs = 1_700_000_000_000;
   /** Of them, those at the present instant. */
   stepsNow = 0;
   #order = 0;
@@ -108,23 +110,28 @@ export class SimTime {
   }
 }
 
-/** What Pointsman takes for time. Its wall clock may be set, as people and NTP do; its monotonic one never steps back. */
+/**
+ * What a process of Pointsman takes for time. The wall clock may be set; the monotonic one never steps back, begins anew with
+ * each process, and runs nothing of one that was killed.
+ */
 export class SimClock implements Clock {
   /** Timers that are neither fired nor cancelled. */
   pending = 0;
-  wallOffsetMs = 1_700_000_000_000;
+  isDead = false;
   readonly #time: SimTime;
+  readonly #startedAt: number;
 
   constructor(time: SimTime) {
     this.#time = time;
+    this.#startedAt = time.now;
   }
 
   now(): number {
-    return this.#time.now;
+    return this.#time.now - this.#startedAt;
   }
 
   wall(): number {
-    return this.wallOffsetMs + this.#time.now;
+    return this.#time.wallOffsetMs + this.#time.now;
   }
 
   schedule(delayMs: number, task: () => void): Timer {

@@ -27,6 +27,8 @@ export class Witness {
   readonly address: string;
   isMember = false;
   admin: 'ready' | 'drain' | 'maintenance' = 'ready';
+  /** What was decided about it before a restart, until it is a member again. */
+  restoredAdmin: 'ready' | 'drain' | 'maintenance' = 'ready';
   health: 'unknown' | 'up' | 'down' = 'unknown';
   /** Of the newest answer; `null` before the first. */
   kind: Kind | null = null;
@@ -55,10 +57,12 @@ export class Witness {
   forget(): void {
     this.health = 'unknown';
     this.kind = null;
+    this.code = 'not heard yet';
     this.facts = null;
     this.lastFacts = null;
     this.writableSince = null;
-    this.admin = 'ready';
+    this.admin = this.restoredAdmin;
+    this.restoredAdmin = 'ready';
     this.#passes = 0;
     this.#fails = 0;
   }

@@ -4,89 +4,28 @@
 import { Client } from 'pg';
 import { type KeptPostgres } from './pgaf-node.ts';
 import { type PgafCluster } from './pgaf-cluster.ts';
-import { type Fault, type Takeover } from './traffic.ts';
+import { takeoverAfter, type Blow, type Ousted } from './takeover.ts';
 import { sleep, until, within } from './wait.ts';
 
 /** `crash`: the postmaster alone is killed; its `pg_autoctl` starts it again, and the monitor may be quicker. */
 export type PgafFault = 'kill' | 'freeze' | 'switchover' | 'crash';
 
-/** A takeover, and the node. */
-export interface Succession extends Takeover {
-  readonly node: KeptPostgres;
-}
-
-export interface Ousted {
-  readonly fault: Fault;
-  readonly takeover: Succession;
-  /** When `pg_autoctl` itself says that all is done. */
-  readonly done: Promise<unknown>;
-}
-
-const ANSWER_MAX_MS = 1000;
-const ASK_EVERY_MS = 5;
-const TAKEOVER_MAX_MS = 60_000;
-
 /** Does this to the primary; resolves when another node takes writes, or after a crash any. */
-export async function oust(cluster: PgafCluster, primary: KeptPostgres, how: PgafFault): Promise<Ousted> {
-  const atWall = Date.now();
-  const at = performance.now();
-  if (how === 'crash') primary.killPostmaster();
-  const watch = new Watch(cluster.members.filter(node => node !== primary || how === 'crash'));
-  try {
-    let done: Promise<unknown> = Promise.resolve();
-    if (how === 'kill') await primary.kill();
-    else if (how === 'freeze') primary.freeze();
-    else if (how === 'switchover') done = cluster.switchover();
-    done.catch(() => undefined); // for the caller to await; a failed takeover is reported first
-    const fault = { at, atWall, doneAt: performance.now() };
-    return { fault, takeover: await within('a node to take over', TAKEOVER_MAX_MS, watch.takeover), done };
-  } finally {
-    watch.end();
-  }
-}
-
-/** Asks each candidate every 5 ms, over a session of its own, and writes to the first that says yes. */
-class Watch {
-  readonly takeover: Promise<Succession>;
-  #running = true;
-
-  constructor(candidates: readonly KeptPostgres[]) {
-    this.takeover = Promise.race(candidates.map(node => this.#watch(node)));
-    this.takeover.catch(() => undefined); // awaited by the caller, unless something fails before
-  }
-
-  end(): void {
-    this.#running = false;
-  }
-
-  async #watch(node: KeptPostgres): Promise<Succession> {
-    const question = `SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off' AS yes`;
-    while (this.#running) {
-      const client = new Client({
-        ...node.address,
-        user: 'postgres',
-        database: 'postgres',
-        connectionTimeoutMillis: ANSWER_MAX_MS,
-      });
-      client.on('error', () => undefined); // the next question rejects by itself
-      try {
-        await client.connect();
-        while (this.#running) {
-          if ((await client.query<{ yes: boolean }>(question)).rows[0]?.yes) {
-            const saidAt = performance.now();
-            await client.query('INSERT INTO ledger VALUES (0, $1)', [Math.round(saidAt * 1000)]);
-            return { node, saidAt, wroteAt: performance.now() };
-          }
-          await sleep(ASK_EVERY_MS);
-        }
-      } catch {
-        await sleep(ASK_EVERY_MS); // it restarts, as standbys do in a failover: connected to anew
-      } finally {
-        await client.end().catch(() => undefined); // it is being thrown away either way
-      }
-    }
-    return new Promise(() => undefined);
-  }
+export function oust(
+  cluster: PgafCluster,
+  primary: KeptPostgres,
+  how: PgafFault,
+): Promise<Ousted<KeptPostgres>> {
+  const none = Promise.resolve();
+  const strike = (): Blow => {
+    if (how === 'kill') return { struck: primary.kill(), done: none };
+    if (how === 'switchover') return { struck: none, done: cluster.switchover() };
+    if (how === 'crash') primary.killPostmaster();
+    else primary.freeze();
+    return { struck: none, done: none };
+  };
+  const candidates = cluster.members.filter(node => node !== primary || how === 'crash');
+  return takeoverAfter(strike, candidates, ({ address }) => cluster.target(address));
 }
 
 /** Brings back whoever was killed or frozen, and waits until `count` nodes are where they should be. */

@@ -19,7 +19,7 @@ const { values, positionals } = parseArgs({
     'count-file': { type: 'string' },
     'idle-limit-ms': { type: 'string', default: '120000' },
     'file-limit-ms': { type: 'string', default: '300000' },
-    'suite-limit-ms': { type: 'string', default: '540000' },
+    'suite-limit-ms': { type: 'string', default: '660000' },
   },
 });
 const testsDirectory = resolve(values.tests);

@@ -18,6 +18,8 @@ export interface FailoverFigures {
   readonly acknowledged: number;
   readonly brokenConnections: number;
   readonly refusedConnections: number;
+  /** Of these, those whom a server itself refused, as one does that is shutting down and is not yet known to be. */
+  readonly refusedByServers: number;
   /** Statements through the primary port that a server answered with 25006. */
   readonly readOnlyAnswers: number;
   readonly newcomersServed: number;
@@ -114,6 +116,9 @@ export class Traffic {
       acknowledged: this.writers.reduce((sum, writer) => sum + writer.acknowledged.length, 0),
       brokenConnections: count(({ during }) => during === 'write'),
       refusedConnections: count(({ during }) => during === 'connect'),
+      refusedByServers: count(
+        ({ during, message }) => during === 'connect' && message.startsWith('the database system is '),
+      ),
       readOnlyAnswers: count(({ code }) => code === '25006'),
       newcomersServed: newcomers.served,
       newcomerErrors: newcomers.errors

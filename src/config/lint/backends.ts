@@ -214,6 +214,22 @@ const discoveryHasPorts = byProtocol(({ dns }, path) => {
   return [error([...at, 'port'], 'does nothing with type srv: the records tell the ports', [...at, 'type'])];
 });
 
+/** An address that is written twice would be one voice with two votes. */
+const addressesOnce = byProtocol((backend, path) => {
+  const { protocol } = backend;
+  const lists =
+    protocol === 'redis'
+      ? { sentinel: backend.sentinel?.addresses ?? [] }
+      : { patroni: protocol === 'postgres' ? (backend.patroni?.addresses ?? []) : [] };
+  return Object.entries(lists).flatMap(([key, addresses]) =>
+    addresses.map((address, index) => {
+      const first = addresses.findIndex(other => isSameAddress(other, address));
+      const at = [...path, key, 'addresses', index];
+      return first < index ? error(at, 'stands here twice', [...path, key, 'addresses', first]) : null;
+    }),
+  );
+});
+
 const oneOrchestrator = byProtocol((backend, path) =>
   backend.protocol === 'postgres' && backend.pgAutoFailover !== null && backend.patroni !== null
     ? [
@@ -254,5 +270,6 @@ export const backendRules: readonly Rule[] = [
   oneSource,
   discoveryHasPorts,
   oneOrchestrator,
+  addressesOnce,
   sendNeedsExpect,
 ];

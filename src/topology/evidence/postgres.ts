@@ -56,22 +56,24 @@ export const postgresEvidence: Evidence<Lineage> = {
 
 /**
  * A server never sends its standbys what it has not yet flushed to its own disk: one that comes back with less than a
- * standby told before was restored from an old copy, or its disk lied.
+ * standby told before was restored from an old copy, or its disk lied. What a standby tells later it may have got from that
+ * very server meanwhile; not if it receives nothing. (It can't: it is ahead.) One in maintenance is no witness.
  */
 function setBack({ name, facts, server }: Claimant, { servers }: Ballot<Lineage>): string | null {
   const position = parseLsn(facts.position);
   const askedAt = server.result?.at;
   if (position === null || askedAt === undefined) return null;
-  const ahead = servers.find(({ name: other, lastAnswer }) => {
-    if (other === name || lastAnswer === null || lastAnswer.at > askedAt) return false;
-    const { role, systemId, timeline, position: text } = lastAnswer.facts;
+  const ahead = servers.find(({ name: other, admin, lastAnswer }) => {
+    if (other === name || admin === 'maintenance' || lastAnswer === null) return false;
+    const { role, systemId, timeline, position: text, replicating } = lastAnswer.facts;
+    if (lastAnswer.at > askedAt && replicating !== false) return false;
     const theirs = parseLsn(text);
     const comparable = role === 'replica' && systemId === facts.systemId && timeline === facts.timeline;
     return comparable && theirs !== null && theirs > position;
   });
   if (ahead === undefined) return null;
   const theirs = ahead.lastAnswer?.facts.position ?? null;
-  return `${name} is refused: its log ends at ${facts.position}, and ${ahead.name} has had ${theirs} of the same timeline: it was set back to an old state`;
+  return `${name} is refused: its log ends at ${facts.position}, and ${ahead.name} has had ${theirs} of the same timeline: it was set back to an old state (if that is meant, put ${ahead.name} in maintenance and rebuild it)`;
 }
 
 function byTimeline(eligible: readonly Claimant[]): Choice | null {

@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { formatAddress } from '../../core/address.ts';
 import { type MonotonicMs } from '../../core/clock.ts';
 import { factsOf, type History, type ServerFacts } from '../../health/result.ts';
+import { isUnheard } from '../elect.ts';
 import { type Ballot, type Choice, type Claimant, type Evidence } from '../evidence.ts';
 import { type ServerView } from '../model.ts';
 import { isNamed } from '../opinion.ts';
@@ -134,9 +135,7 @@ function objectionAtFirst(
   servers: readonly ServerView[],
 ): { readonly what: string; readonly passes: boolean } | null {
   const others = servers.filter(({ name }) => name !== claimant.name);
-  const unheard = others.filter(({ result, health }) => {
-    return result === null || (health.kind === 'unknown' && health.fails > 0);
-  });
+  const unheard = others.filter(isUnheard);
   if (unheard.length > 0) {
     return { what: `${namesOf(unheard)} has not said a word yet`, passes: false };
   }
@@ -286,7 +285,7 @@ function isContradicted(
   chosen: Claimant | null,
 ): boolean {
   if (chosen !== null && chosen.name !== server.name) return true;
-  if (opinion !== null && !isNamed(opinion, server)) return true;
+  if (opinion !== null && !isNamed(opinion, server, servers)) return true;
   const others = servers.filter(({ name, health }) => name !== server.name && health.kind === 'up');
   if (others.some(({ result }) => isClaim(factsOf(result)))) return true;
   const lineage = memory?.lineage ?? null;

@@ -54,36 +54,28 @@ const bytes = (seen: bigint, end: bigint, remark: string | null = null): Missing
   remark,
 });
 
-/** No promotion between: the server came back itself, or another one on the same files. */
+/** No promotion between: the server came back itself. */
 function sameLog({ former, present, witnesses }: LossCase, seen: bigint): Finding {
-  if (mayHaveForked({ former, present, witnesses })) {
+  if (present.server !== former.server) {
+    // A promotion gives the next number: two that leave a timeline apart from each other give theirs the same, and a standby
+    // that is restarted as a primary gives none. Whatever it has at such a position may be its own.
     return unknown(
-      `${present.server} was promoted to a timeline of the same number as that of ${former.server}: their histories may have gone apart`,
+      `${present.server} writes a timeline of the same number as that of ${former.server}: their histories may have gone apart`,
+    );
+  }
+  // It was rewound, and promoted again to the same number.
+  if (witnesses.some(({ server }) => server === present.server)) {
+    return unknown(
+      `${present.server} was a standby meanwhile, and is on a timeline of the same number as before`,
     );
   }
   const end = endOfLog(former.result.facts, present.result.facts);
   if (end === null) return unknown(`${present.server} does not tell its position`);
   if (end < seen) return bytes(seen, end);
-  const [verb, whose] =
-    present.server === former.server ? ['itself goes on with', 'it'] : ['has', former.server];
   return {
     kind: 'none',
-    why: `${present.server} ${verb} all that ${whose} was seen to have, and a commit is answered when it is on the disk (unless synchronous_commit or fsync is off)`,
+    why: `${present.server} itself goes on with all that it was seen to have, and a commit is answered when it is on the disk (unless synchronous_commit or fsync is off)`,
   };
-}
-
-/**
- * A promotion gives the next number: two servers that leave the same timeline apart from each other give the new one the
- * same. So does one that was rewound and promoted again.
- */
-function mayHaveForked({
-  former,
-  present,
-  witnesses,
-}: Pick<LossCase, 'former' | 'present' | 'witnesses'>): boolean {
-  const asStandby = witnesses.findLast(({ server }) => server === present.server);
-  if (present.server === former.server) return asStandby !== undefined;
-  return asStandby === undefined || !isOnLogOf(former.result.facts, asStandby.result.facts);
 }
 
 function forked(lossCase: LossCase, seen: bigint): Finding {
@@ -99,7 +91,7 @@ function forked(lossCase: LossCase, seen: bigint): Finding {
     // It has no more of that log than this.
     if (seen > end) return { ...bytes(seen, end), atLeast: true };
     return unknown(
-      `nobody saw ${present.server} being promoted: where it left the log of ${former.server} is not known`,
+      `nobody saw ${present.server} being promoted from the timeline of ${former.server}: where it left the log of ${former.server} is not known`,
     );
   }
   const missing = bytes(seen, fork);
@@ -117,7 +109,9 @@ function forkOf({ former, present, promotedFrom }: LossCase): bigint | null {
   const { facts } = present.result;
   const wasOn = promotedFrom?.result.facts;
   if (wasOn === undefined || facts.timeline === null) return null;
-  if (!isOnLogOf(former.result.facts, wasOn) || former.result.facts.timeline === facts.timeline) return null;
+  if (!isOnLogOf(former.result.facts, wasOn)) return null;
+  // Between two promotions it may have followed somebody that nobody saw.
+  if (facts.timeline !== (former.result.facts.timeline ?? 0) + 1) return null;
   return recoveredTo(facts);
 }
 

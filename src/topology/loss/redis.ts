@@ -14,7 +14,9 @@ export const redisLoss: LossRules = {
     if (had === null || has === null) return unknown('servers before Redis 4 tell no replication ids');
     const fork = forkIn(has, had.replicationId);
     const wasReplica = lossCase.witnesses.some(({ server }) => server === present.server);
-    if (has.runId === had.runId && !wasReplica && (fork === null || fork >= had.offset)) {
+    // Without replicas a primary takes another id after a while, and forgets the one before; one that was a replica has both.
+    const goesOn = fork === null ? has.previous === null : fork >= had.offset;
+    if (has.runId === had.runId && !wasReplica && goesOn) {
       return { kind: 'none', why: `${present.server} was not restarted, and goes on with all that it has` };
     }
     if (fork === null) {

@@ -18,7 +18,7 @@ export interface SentinelWord {
 }
 
 /**
- * The address that most of those that answer name; among as many, the one named by the greater configuration epoch, which
+ * Of most of the Sentinels (fewer are no opinion): the address that most of those that answer name; among as many, the one named by the greater configuration epoch, which
  * only a majority of all Sentinels can have given out (redis.io, "High availability with Redis Sentinel").
  */
 export function sentinelCounsel(words: readonly SentinelWord[], at: MonotonicMs): Counsel {
@@ -29,7 +29,8 @@ export function sentinelCounsel(words: readonly SentinelWord[], at: MonotonicMs)
   const camps = campsOf(answers);
   const members = membersOf(answers, camps);
   const [first, second] = camps;
-  if (first === undefined) return { opinion: null, notes, members };
+  // One that is cut off from the others tells what was true once: without most of them there is no failover to hear of.
+  if (first === undefined || answers.length * 2 <= words.length) return { opinion: null, notes, members };
   if (second !== undefined) {
     const parts = camps.map(({ name, size }) => `${size} name ${name}`);
     notes.push(`the Sentinels disagree: ${parts.join(', ')}`);

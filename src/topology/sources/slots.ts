@@ -3,6 +3,9 @@
 
 import { formatAddress, type Address } from '../../core/address.ts';
 
+/** Of every learned server: there is nothing to tell them apart by. */
+export const LEARNED_WEIGHT = 100;
+
 /** `postgres-1`, `postgres-2` …: there are `max` of them, for good. */
 export function slotNames(protocol: string, max: number): readonly string[] {
   return Array.from({ length: max }, (_, index) => `${protocol}-${index + 1}`);

@@ -309,3 +309,74 @@ test('state file: what goes on from before is told at the start', async t => {
     'info: no backend any more: what was saved of it is forgotten',
   ]);
 });
+
+test('state file: what another Pointsman is about to write beside it is not taken for a leftover', async t => {
+  const on = stage(t);
+  const token = '00000000-0000-4000-8000-000000000000';
+  const theirs = [`state.json.b.${token}.tmp`, `state.json.b.lock.${token}.tmp`, `state.json.${token}.tmp.b`];
+  const ours = [`state.json.${token}.tmp`, `state.json.lock.${token}.tmp`];
+  for (const name of [...theirs, ...ours]) writeFileSync(join(on.directory, name), '');
+  await on.open();
+  for (const name of theirs) assert.ok(on.entries().includes(name), name);
+  for (const name of ours) assert.ok(!on.entries().includes(name), name);
+});
+
+test('state file: through a directory that is a link it is the same file, and the same lock', async t => {
+  const on = stage(t);
+  const real = join(on.directory, 'real');
+  mkdirSync(real);
+  symlinkSync(real, join(on.directory, 'link'));
+  await on.open(join(on.directory, 'link', 'state.json'));
+  const other = join(real, 'state.json');
+  assert.deepEqual(readdirSync(real), ['state.json.lock']);
+  const own = JSON.parse(readFileSync(`${other}.lock`, 'utf8')) as { process: { pid: number } };
+  assert.equal(own.process.pid, process.pid);
+  await assert.rejects(on.open(other), refusedWith('STATE_FILE_IN_USE', /another Pointsman uses it/));
+});
+
+test('state file: a lock of a process id that another program has by now blocks nobody', async t => {
+  const on = stage(t);
+  const first = await on.open();
+  const lock = JSON.parse(readFileSync(`${on.path}.lock`, 'utf8')) as { process: object };
+  await first.close();
+  writeFileSync(`${on.path}.lock`, JSON.stringify({ ...lock, process: { ...lock.process, startedAt: '1' } }));
+  const second = await on.open();
+  assert.equal(second.saved.size, 0);
+});
+
+test('state file: a change in the very turn in which it is closed is in it', async t => {
+  const on = stage(t);
+  const { file, topology } = await following(on);
+  topology.report('app', 'pg1', up, pass());
+  topology.report('app', 'pg2', up, passReplica());
+  await until('a first write', () => existsSync(on.path));
+  topology.setAdmin('app', 'pg2', 'maintenance');
+  const closed = file.close();
+  topology.setAdmin('app', 'pg1', 'drain');
+  await closed;
+  assert.equal(contentOf(on)?.servers.get('pg2')?.admin, 'maintenance');
+  assert.equal(contentOf(on)?.servers.get('pg1')?.admin, 'drain', 'written while the last write was awaited');
+  assert.deepEqual(on.entries(), ['state.json']);
+});
+
+for (const target of ['absolute', 'relative']) {
+  test(`state file: a link that leads to nothing yet stays a link at the first start, too (${target})`, async t => {
+    const on = stage(t);
+    const real = join(on.directory, 'real');
+    mkdirSync(real);
+    symlinkSync(target === 'absolute' ? join(real, 'state.json') : 'real/state.json', on.path);
+    const { file } = await following(on);
+    await file.close();
+    assert.ok(lstatSync(on.path).isSymbolicLink());
+    assert.deepEqual(readdirSync(real), ['state.json']);
+  });
+}
+
+test('state file: a link into a directory that is not there is refused, with the directory', async t => {
+  const on = stage(t);
+  symlinkSync(join(on.directory, 'gone', 'state.json'), on.path);
+  await assert.rejects(
+    on.open(),
+    refusedWith('STATE_FILE_UNUSABLE', /the directory .*\/gone does not exist/),
+  );
+});

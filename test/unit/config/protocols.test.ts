@@ -64,6 +64,12 @@ const mistakes: readonly (readonly [name: string, text: string, says: readonly s
     redis('servers: { c1: 10.0.0.1:6379 }'),
   ],
   [
+    'a Sentinel that is written twice',
+    redis('sentinel: { addresses: ["10.0.0.1:26379", "10.0.0.1:26379"] }'),
+    ['6:47 backends.app.sentinel.addresses[1]: stands here twice'],
+    redis('sentinel: { addresses: ["10.0.0.1:26379", "10.0.0.2:26379"] }'),
+  ],
+  [
     'an empty list of servers',
     redis('servers: {}'),
     ['6:14 backends.app.servers: an empty mapping is not enough: a backend needs at least one server'],

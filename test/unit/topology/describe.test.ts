@@ -39,3 +39,15 @@ test('describe: a change of the primary is told with its reasons', () => {
     'pg1 is the primary of app: it is the only one',
   ]);
 });
+
+test('describe: why there is no primary is told again when it is another reason, not when figures move', () => {
+  const still = (before: string, after: string) => told({ reasons: [before] }, { reasons: [after] });
+  const setBack = (at: string, had: string): string =>
+    `pg1 is refused: its log ends at ${at}, and pg2 has had ${had} of the same timeline`;
+  assert.deepEqual(still(setBack('0/3000000', '0/4000000'), setBack('0/30000FF', '0/4000000')), []);
+  const lacks = (what: string): string => `db2 is refused: it lacks ${what} that db1 has`;
+  assert.deepEqual(still(lacks('12 transactions (0-1-5..16)'), lacks('1 transaction (0-1-16)')), []);
+  assert.equal(still('waiting for the first word of pg1', 'waiting for the first word of pg2').length, 1);
+  assert.equal(still(lacks('1 transaction (0-1-16)'), 'db2 is waited for').length, 1);
+  assert.equal(still('Patroni names 10.0.0.1:5432', 'Patroni names 10.0.0.2:5432').length, 1);
+});

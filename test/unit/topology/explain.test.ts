@@ -192,7 +192,7 @@ const scenarios: readonly Scenario[] = [
     primary: 'pg2',
     says: [
       /at 0: null: .*pg2 is writable again; it is believed when it has been so for 5 s/,
-      /at 5001: pg2/,
+      /at 5000: pg2/,
       /rw \(primary\): new clients wait, 30s at most at first, and then go to pg2/,
       /believed after 5s \(check.settle\)/,
     ],

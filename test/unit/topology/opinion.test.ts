@@ -161,6 +161,64 @@ const scenarios: readonly Scenario[] = [
     disagreement: /Patroni names pg1, but pg2 says/,
   },
   {
+    name: 'a present primary in doubt is given up when the orchestrator names another, before there is another',
+    servers: [doubtful('pg1'), replica('pg2')],
+    opinion: says('pg2'),
+    current: 'pg1',
+    primary: null,
+    reason: /pg1 is in doubt, and Patroni names pg2/,
+    disagreement: /Patroni names pg2, but pg2 says that it is not writable/,
+  },
+  {
+    name: 'and when it is to be demoted',
+    servers: [doubtful('pg1'), replica('pg2')],
+    opinion: says(null, { against: [at('pg1')], words: 'the monitor demotes pg1' }),
+    current: 'pg1',
+    primary: null,
+    reason: /pg1 is in doubt, and the monitor demotes pg1/,
+  },
+  {
+    name: 'a present primary in doubt stays where nobody is named',
+    servers: [doubtful('pg1'), replica('pg2')],
+    opinion: says(null),
+    current: 'pg1',
+    primary: 'pg1',
+  },
+  {
+    name: 'a paused one takes no primary in doubt away',
+    servers: [doubtful('pg1'), replica('pg2')],
+    opinion: says('pg2', { passive: true }),
+    current: 'pg1',
+    primary: 'pg1',
+    disagreement: /pg2 says that it is not writable/,
+  },
+  {
+    name: 'the address counts before the name: nodes that it numbers the other way round are told apart',
+    servers: [writer('pg1'), replica('pg2')],
+    opinion: says('pg1', {
+      primary: { ...at('pg1'), name: 'pg2' },
+      against: [{ ...at('pg2'), name: 'pg1' }],
+    }),
+    primary: 'pg1',
+  },
+  {
+    name: 'nor does the name of one lead to the writer at the address of the other',
+    servers: [writer('pg1'), replica('pg2')],
+    opinion: says('pg2', { primary: { ...at('pg2'), name: 'pg1' }, words: 'Patroni names pg1 (at pg2)' }),
+    current: 'pg1',
+    primary: null,
+    disagreement: /but pg1 says that it is writable/,
+  },
+  {
+    name: 'a name does not stand for a server whose address it knows by another name',
+    servers: [writer('pg1'), replica('pg2')],
+    opinion: says('pg1', {
+      primary: { ...at('pg1'), name: 'node_2' },
+      against: [{ address: { host: '192.0.2.1', port: 1 }, name: 'pg1' }],
+    }),
+    primary: 'pg1',
+  },
+  {
     name: 'a primary that is no server of the backend leaves nobody, and is told',
     servers: [replica('pg1'), replica('pg2')],
     opinion: says('pg9'),
@@ -238,6 +296,16 @@ test('log position: a server that comes back with less than a standby told befor
   assert.equal(look([old, standby('0/3000000', 50)]).primary, 'pg1', 'as much is enough');
   assert.equal(look([old, standby('0/4000000', 51)]).primary, 'pg1', 'the standby was asked later');
   assert.equal(look([old, standby('0/4000000', 50)], { current: 'pg1' }).primary, 'pg1', 'it never was away');
+  const idle = server('pg2', {
+    ...passReplica({ timeline: 2, position: '0/4000000', replicating: false }),
+    at: 51,
+  });
+  assert.equal(
+    look([old, idle]).primary,
+    null,
+    'nor does it count when it was asked, if it receives nothing',
+  );
+  assert.equal(look([old, { ...idle, admin: 'maintenance' }]).primary, 'pg1', 'an operator has taken it out');
   const other = server('pg2', { ...passReplica({ timeline: 1, position: '0/4000000' }), at: 50 });
   assert.equal(look([old, other]).primary, 'pg1', 'positions of two timelines cannot be compared');
 });

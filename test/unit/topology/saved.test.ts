@@ -161,3 +161,11 @@ for (const [what, from, to] of [
     assert.notEqual(why(text.replace(from, to)), 'it was believed');
   });
 }
+
+test('saved state: an epoch that could not grow any more is not believed', () => {
+  const withEpoch = (epoch: number) => readState(writeState(new Map([['app', { ...app, epoch }]])));
+  assert.ok(withEpoch(2 ** 52).ok);
+  for (const epoch of [2 ** 52 + 1, Number.MAX_SAFE_INTEGER, 2 ** 53, 1e300, -1, 0.5]) {
+    assert.deepEqual(withEpoch(epoch), { ok: false, why: 'backends.app.epoch is not valid' }, String(epoch));
+  }
+});

@@ -3,7 +3,8 @@
 // stands in topology/sources. Made by app/resolver.ts and app/counsellors.ts.
 
 import { type DnsConfig } from '../../../config/schema.ts';
-import { type Clock, type MonotonicMs, type Timer } from '../../../core/clock.ts';
+import { type Clock } from '../../../core/clock.ts';
+import { Asking, type Round } from '../../asking.ts';
 import { type DnsAnswer } from '../../result.ts';
 import { Lookup, type DnsQuestion } from './lookup.ts';
 
@@ -22,12 +23,7 @@ export class DnsClient {
   readonly #options: DnsClientOptions;
   readonly #heard: (answer: DnsAnswer) => void;
   readonly #lookup: Pick<Lookup, 'ask' | 'close'>;
-  #timer: Timer | null = null;
-  #phase: 'idle' | 'waiting' | 'asking' | 'stopped' = 'idle';
-  #startedAt: MonotonicMs = 0;
-  #dueAt: MonotonicMs = 0;
-  /** Asked for while a question was under way, which may have been answered before what the asker knows. */
-  #askAgain = false;
+  readonly #asking: Asking;
 
   /** `heard` is told of every answer, and of every question that got none. */
   constructor(
@@ -38,53 +34,31 @@ export class DnsClient {
     this.#options = options;
     this.#heard = heard;
     this.#lookup = lookup;
+    this.#asking = new Asking(options.clock, () => this.#ask());
   }
 
   start(): void {
-    if (this.#phase === 'idle') void this.#ask();
+    this.#asking.start();
   }
 
   stop(): void {
-    this.#phase = 'stopped';
-    this.#timer?.cancel();
+    this.#asking.stop();
     this.#lookup.close();
   }
 
   /** As soon as a question may follow the last. */
   askNow(): void {
-    if (this.#phase === 'asking') this.#askAgain = true;
-    if (this.#phase === 'waiting')
-      this.#waitUntil(Math.min(this.#dueAt, this.#startedAt + ASKED_INTERVAL_MS));
+    this.#asking.askNow(ASKED_INTERVAL_MS);
   }
 
-  async #ask(): Promise<void> {
-    const { question, clock } = this.#options;
-    this.#phase = 'asking';
-    this.#askAgain = false;
-    this.#startedAt = clock.now();
-    const answer = await this.#lookup.ask(question);
-    if (this.#isStopped()) return;
-    this.#phase = 'waiting';
-    this.#waitUntil(clock.now() + this.#pauseMs(answer));
-    if (this.#askAgain) this.askNow();
-    this.#heard(answer);
-  }
-
-  /** It may be stopped while an answer is awaited. */
-  #isStopped(): boolean {
-    return this.#phase === 'stopped';
+  async #ask(): Promise<Round> {
+    const answer = await this.#lookup.ask(this.#options.question);
+    return { pauseMs: this.#pauseMs(answer), tell: () => this.#heard(answer) };
   }
 
   #pauseMs(answer: DnsAnswer): number {
     const { intervalMs } = this.#options.dns;
     if (answer.kind !== 'found') return Math.min(intervalMs, RETRY_MS);
     return answer.ttlMs === null ? intervalMs : Math.min(intervalMs, Math.max(RETRY_MS, answer.ttlMs));
-  }
-
-  #waitUntil(dueAt: MonotonicMs): void {
-    const { clock } = this.#options;
-    this.#timer?.cancel();
-    this.#dueAt = dueAt;
-    this.#timer = clock.schedule(Math.max(0, dueAt - clock.now()), () => void this.#ask());
   }
 }

@@ -9,7 +9,7 @@ import { type DnsConfig } from '../../../config/schema.ts';
 import { formatAddress } from '../../../core/address.ts';
 import { type Clock } from '../../../core/clock.ts';
 import { describeError } from '../../../core/errors.ts';
-import { DNS_TARGETS_MAX, LOOKUPS_MAX, truncate } from '../../../core/limits.ts';
+import { DNS_ADDRESSES_MAX, DNS_TARGETS_MAX, LOOKUPS_MAX, truncate } from '../../../core/limits.ts';
 import { type DnsAnswer, type DnsRecord } from '../../result.ts';
 
 export interface DnsQuestion {
@@ -80,7 +80,9 @@ export class Lookup {
   async #targets(name: string, resolver: Resolver): Promise<DnsAnswer> {
     let targets: readonly { readonly name: string; readonly port: number }[];
     try {
-      targets = (await resolver.resolveSrv(name)).slice(0, DNS_TARGETS_MAX);
+      targets = atMost(DNS_TARGETS_MAX, await resolver.resolveSrv(name), target =>
+        formatAddress({ host: target.name, port: target.port }),
+      );
     } catch (thrown) {
       return refusalOf(thrown);
     }
@@ -134,7 +136,7 @@ export class Lookup {
   ): Promise<Hosts> {
     try {
       const records = await ask();
-      const hosts = [...new Set(records.map(({ address }) => address))];
+      const hosts = distinct(records);
       this.#found.set(`${name} ${family}`, hosts);
       return { kind: 'found', hosts, ttlMs: 1000 * Math.min(...records.map(({ ttl }) => ttl)) };
     } catch (thrown) {
@@ -150,6 +152,19 @@ export class Lookup {
     if (servers.length > 0) resolver.setServers(servers.map(formatAddress));
     return resolver;
   }
+}
+
+const distinct = (records: readonly { readonly address: string }[]): readonly string[] =>
+  atMost(DNS_ADDRESSES_MAX, [...new Set(records.map(({ address }) => address))], host => host);
+
+/** The same ones in whatever order they come, or servers would come and go with every answer. */
+function atMost<T>(count: number, items: readonly T[], keyOf: (item: T) => string): readonly T[] {
+  if (items.length <= count) return items;
+  const keyed = items.map(item => ({ key: keyOf(item), item }));
+  return keyed
+    .sort((a, b) => (a.key < b.key ? -1 : 1))
+    .slice(0, count)
+    .map(({ item }) => item);
 }
 
 function shortest(answers: readonly Hosts[]): number | null {
@@ -195,7 +210,7 @@ function beginNext(): void {
 }
 
 function hostsIn(name: string, found: readonly LookupAddress[]): Hosts {
-  const hosts = [...new Set(found.map(({ address }) => address))];
+  const hosts = distinct(found);
   return hosts.length === 0
     ? { kind: 'none', detail: `${name} has no address` }
     : { kind: 'found', hosts, ttlMs: null };

@@ -5,9 +5,10 @@
 
 import { type Address } from '../../../core/address.ts';
 import { type WholeTlsConfig } from '../../../config/schema.ts';
-import { type Clock, type MonotonicMs, type Timer } from '../../../core/clock.ts';
+import { type Clock, type MonotonicMs } from '../../../core/clock.ts';
 import { encodeProbeRequest } from '../../../protocol/http/request.ts';
 import { type HttpResponse } from '../../../protocol/http/response.ts';
+import { Asking, type Round } from '../../asking.ts';
 import { type PatroniAnswer } from '../../result.ts';
 import { failure, type Failure } from '../failures.ts';
 import { HttpLink } from '../http/link.ts';
@@ -46,31 +47,27 @@ export class PatroniClient {
   readonly #options: PatroniClientOptions;
   readonly #heard: PatroniHeard;
   readonly #link: HttpLink;
-  #timer: Timer | null = null;
-  #asking = false;
-  /** Something happened while a question was under way, which may have been answered before it. */
-  #askAgain = false;
+  readonly #asking: Asking;
   #last: PatroniAnswer | null = null;
   /** Asked fast until another leads, or until then. */
   #expecting: { readonly otherThan: string | null; readonly until: MonotonicMs } | null = null;
   #cut: Cut | null = null;
-  #closed = false;
 
   constructor(options: PatroniClientOptions, heard: PatroniHeard) {
     this.#options = options;
     this.#heard = heard;
     // Patroni ends each connection after its answer (HTTP/1.0), so the end of one means nothing.
     this.#link = new HttpLink(options, null);
+    this.#asking = new Asking(options.clock, () => this.#ask());
   }
 
   start(): void {
-    void this.#ask();
+    this.#asking.start();
   }
 
   /** What is under way is given up, and nothing is told any more. */
   stop(): void {
-    this.#closed = true;
-    this.#timer?.cancel();
+    this.#asking.stop();
     this.#link.close();
   }
 
@@ -79,27 +76,19 @@ export class PatroniClient {
    * lock is taken before the promotion, so the new leader is known here by the time its server takes writes.
    */
   askNow(): void {
-    if (this.#closed) return;
     const until = this.#options.clock.now() + EXPECTING_MS;
     this.#expecting = { otherThan: this.#expecting?.otherThan ?? this.#last?.leader ?? null, until };
-    if (this.#asking) this.#askAgain = true;
-    else void this.#ask();
+    this.#asking.askNow();
   }
 
-  async #ask(): Promise<void> {
-    this.#asking = true;
-    this.#askAgain = false;
-    this.#timer?.cancel();
+  async #ask(): Promise<Round> {
     const answer = await this.#answer();
-    if (this.#closed) return;
-    const failed = 'code' in answer;
-    const { intervalMs, fastIntervalMs, clock } = this.#options;
-    const delayMs = !failed && this.#isMoving(answer) ? fastIntervalMs : intervalMs;
-    this.#asking = false;
-    this.#timer = clock.schedule(this.#askAgain ? 0 : delayMs, () => void this.#ask());
-    // Told last: whoever hears it may ask at once, or stop it.
-    if (failed) this.#heard(null, answer.detail);
-    else this.#heard(answer, '');
+    const { intervalMs, fastIntervalMs } = this.#options;
+    if ('code' in answer) return { pauseMs: intervalMs, tell: () => this.#heard(null, answer.detail) };
+    return {
+      pauseMs: this.#isMoving(answer) ? fastIntervalMs : intervalMs,
+      tell: () => this.#heard(answer, ''),
+    };
   }
 
   async #answer(): Promise<PatroniAnswer | Failure> {

@@ -4,7 +4,8 @@
 // answer. Made by app/orchestrators.ts.
 
 import { type PgAutoFailoverConfig } from '../../../config/schema.ts';
-import { type Clock, type Timer } from '../../../core/clock.ts';
+import { type Clock } from '../../../core/clock.ts';
+import { Asking, type Round } from '../../asking.ts';
 import { type PgafAnswer } from '../../result.ts';
 import { failure, type Failure, timeoutFailure } from '../failures.ts';
 import { Session } from '../postgres/session.ts';
@@ -24,6 +25,9 @@ export interface PgafClientOptions {
 /** Told after each question: the answer, or why there is none. */
 export type PgafHeard = (answer: PgafAnswer | null, detail: string) => void;
 
+/** Between two questions, from start to start, for whatever reason but the asking of others: a monitor of many groups tells much. */
+const TOLD_INTERVAL_MS = 10;
+
 const closing = failure('L4LOST', 'the question was ended');
 
 export class PgafClient {
@@ -31,57 +35,46 @@ export class PgafClient {
   readonly #heard: PgafHeard;
   #session: Session | null = null;
   #listening = false;
-  #timer: Timer | null = null;
-  #asking = false;
-  /** Something happened while a question was under way, which may have been answered before it. */
-  #askAgain = false;
-  #closed = false;
+  readonly #asking: Asking;
 
   constructor(options: PgafClientOptions, heard: PgafHeard) {
     this.#options = options;
     this.#heard = heard;
+    this.#asking = new Asking(options.clock, () => this.#ask());
   }
 
   start(): void {
-    void this.#ask();
+    this.#asking.start();
   }
 
   /** What is under way is given up, and nothing is told any more. */
   stop(): void {
-    this.#closed = true;
-    this.#timer?.cancel();
+    this.#asking.stop();
     this.#session?.end(closing);
   }
 
   /** At once, or as soon as the question under way is answered. */
   askNow(): void {
-    if (this.#closed) return;
-    if (this.#asking) this.#askAgain = true;
-    else void this.#ask();
+    this.#asking.askNow();
   }
 
-  async #ask(): Promise<void> {
-    this.#asking = true;
-    this.#askAgain = false;
-    this.#timer?.cancel();
-    const { intervalMs, fastIntervalMs, clock } = this.#options;
+  async #ask(): Promise<Round> {
+    const { intervalMs, fastIntervalMs } = this.#options;
     const kept = this.#session;
     const session = kept ?? this.#connect();
     const limit = this.#limit(session);
     const answer = await this.#question(session);
     limit();
-    if (this.#closed) return;
     if (session.phase === 'ended') this.#session = null;
-    const failed = 'code' in answer;
-    // An open session that was lost amid the question shows only that; a new one tells whether the monitor is gone.
-    if (failed && kept !== null && answer.code === 'L4LOST') return void this.#ask();
-    this.#asking = false;
-    const soon = failed ? isPassing(answer) : isMoving(answer) || !this.#listening;
-    const delayMs = soon ? fastIntervalMs : intervalMs;
-    this.#timer = clock.schedule(this.#askAgain ? 0 : delayMs, () => void this.#ask());
-    // Told last: whoever hears it may ask at once, or stop it.
-    if (failed) this.#heard(null, answer.detail);
-    else this.#heard(answer, '');
+    if ('code' in answer) {
+      // An open session that was lost amid the question shows only that; a new one tells whether the monitor is gone.
+      const lost = kept !== null && answer.code === 'L4LOST';
+      if (lost && !this.#asking.isStopped) return this.#ask();
+      const pauseMs = isPassing(answer) ? fastIntervalMs : intervalMs;
+      return { pauseMs, tell: () => this.#heard(null, answer.detail) };
+    }
+    const pauseMs = isMoving(answer) || !this.#listening ? fastIntervalMs : intervalMs;
+    return { pauseMs, tell: () => this.#heard(answer, '') };
   }
 
   #connect(): Session {
@@ -91,7 +84,7 @@ export class PgafClient {
         address: monitor.monitor,
         check: { ...monitor, timeoutMs },
         clock,
-        onNotification: () => this.askNow(),
+        onNotification: () => this.#asking.askNow(TOLD_INTERVAL_MS),
       },
       () => this.#lost(session),
     );
@@ -120,11 +113,11 @@ export class PgafClient {
     return () => timer.cancel();
   }
 
-  /** A monitor that hung up is asked again at once, which tells whether it is gone. */
+  /** A monitor that hung up is asked again at once, which tells whether it is gone; not so one that does nothing else. */
   #lost(session: Session): void {
     if (this.#session !== session) return;
     this.#session = null;
-    this.askNow();
+    this.#asking.askNow(this.#options.fastIntervalMs);
   }
 }
 

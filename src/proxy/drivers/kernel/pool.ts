@@ -47,8 +47,8 @@ export class WorkerPool implements Proxy {
   constructor(deps: PoolDeps) {
     const { frontends, topology, workers } = deps;
     this.#deps = deps;
-    const backends = [...new Set(Object.values(frontends).map(({ backend }) => backend))];
-    const views = backends.map(backend => topology.view(backend));
+    const backends = new Set(Object.values(frontends).map(({ backend }) => backend));
+    const views = [...backends].map(backend => topology.view(backend));
     const present = (backend: string): readonly string[] =>
       topology.view(backend).servers.map(({ name }) => name);
     this.#plan = planTallies(frontends, deps.namesOf ?? present, workers);
@@ -56,7 +56,7 @@ export class WorkerPool implements Proxy {
     this.#sums = new SharedTallies(this.#plan, this.#tallies, 0);
     this.#gate = new ViewGate(views);
     this.#unsubscribe = topology.changes.subscribe(({ after }) => {
-      if (backends.includes(after.name)) this.#publish(this.#gate.publish(after));
+      if (backends.has(after.name)) this.#publish(this.#gate.publish(after));
     });
   }
 

@@ -86,6 +86,12 @@ test('redis evidence: nobody is believed while a server has not said a word', ()
   assert.equal(vote([primary('r1', A), replica('r2', follower('run-b'))]).primary, 'r1');
 });
 
+test('redis evidence: nobody is believed while another one that has answered is not up yet (rise)', () => {
+  const rising = primary('r2', history('bbbb', 40, 'run-b'));
+  const other: ServerView = { ...rising, health: { kind: 'unknown', passes: 1, fails: 0 } };
+  assert.equal(service()([primary('r1', A), other]).primary, null);
+});
+
 test('redis evidence: a primary restarted empty before Pointsman started settles, for the replicas have another history', () => {
   const vote = service();
   const servers = [

@@ -189,6 +189,22 @@ const scenarios: readonly {
     words: /pg1 was never seen to tell its position/,
   },
   {
+    name: 'a standby that was restarted as a primary, without a promotion, may have less than its position tells',
+    of: failover({
+      now: { timeline: 1, position: '0/2000' },
+      fork: null,
+      witnesses: [word('pg2', { role: 'replica', position: '0/C00' })],
+    }),
+    kind: 'unknown',
+    words: /^unknown: pg2 writes a timeline of the same number as that of pg1/,
+  },
+  {
+    name: 'between the timelines was another: the new primary may have followed somebody that nobody saw',
+    of: failover({ ...synchronous, now: { timeline: 3 }, fork: '0/1800' }),
+    kind: 'unknown',
+    words: /^unknown: nobody saw pg2 being promoted from the timeline of pg1/,
+  },
+  {
     name: 'the same server after a doubt',
     of: failover({ present: word('pg1', { position: '0/1400', wal: wal() }) }),
     kind: 'none',

@@ -63,6 +63,17 @@ const scenarios: readonly {
     words: /^none: r1 was not restarted/,
   },
   {
+    name: 'the same process, that was a replica unseen and promoted again, has the history of that primary',
+    of: failover({
+      present: word(
+        'r1',
+        history({ replicationId: 'b', offset: 950, previous: { replicationId: 'x', until: 900 } }),
+      ),
+    }),
+    kind: 'unknown',
+    words: /^unknown: r1 goes on with another history/,
+  },
+  {
     name: 'the same process, that was a replica meanwhile, has lost its history',
     of: failover({
       present: word('r1', history({ replicationId: 'c', offset: 20 })),

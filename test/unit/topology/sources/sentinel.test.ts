@@ -40,11 +40,17 @@ test('sentinel opinion: among as many the newer configuration decides, else nobo
 });
 
 test('sentinel opinion: the silent are named, and without an answer there is no opinion', () => {
-  const { opinion, notes } = sentinelCounsel([says('s1', 1), silent('s2')], 7);
-  assert.match(opinion?.words ?? '', /^1 of 2 Sentinels name/);
+  const { opinion, notes } = sentinelCounsel([says('s1', 1), says('s2', 1), silent('s3')], 7);
+  assert.match(opinion?.words ?? '', /^2 of 3 Sentinels name/);
   assert.equal(opinion?.process, null, 'the silent one may be replacing the primary');
-  assert.deepEqual(notes, ['Sentinel s2 has no answer: refused']);
+  assert.deepEqual(notes, ['Sentinel s3 has no answer: refused']);
   assert.equal(portIn([silent('s1'), silent('s2')]), undefined);
+});
+
+test('sentinel opinion: one that most others do not confirm may be cut off with an old view: that is no opinion', () => {
+  assert.equal(portIn([says('s1', 1), silent('s2'), silent('s3')]), undefined);
+  assert.equal(portIn([says('s1', 1), silent('s2')]), undefined);
+  assert.equal(portIn([says('s1', 1)]), 1, 'a lone Sentinel is all of them');
 });
 
 test('sentinel opinion: one that doubts, or has seen another process, takes the firmness from it', () => {
