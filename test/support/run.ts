@@ -1,5 +1,5 @@
 // The test runner behind `npm test`: runs the compiled *.test.js files, each in its own process, and counts.
-// Not a framework: tests are plain node:test. Files run two at a time, kind by kind: those that start servers mostly wait.
+// Not a framework: tests are plain node:test. Files run two at a time, scenarios three, kind by kind: those that start servers mostly wait.
 // Exit code 0 only when at least one test ran, none failed and no process was left behind.
 // Usage: node dist/test/support/run.js [--count-file FILE] [--tests DIRECTORY] [PATH...], a PATH such as unit/config.
 
@@ -10,6 +10,8 @@ import { endLeftovers, markChildren } from './leftovers.ts';
 import { runFile, type FileResult } from './run-file.ts';
 
 const PARALLEL_FILES = 2;
+/** Whole systems mostly wait: for timeouts, promotions, elections. */
+const PARALLEL_SCENARIOS = 3;
 const LEFTOVER_GRACE_MS = 5_000;
 
 const { values, positionals } = parseArgs({
@@ -66,11 +68,11 @@ async function runOne(path: string): Promise<void> {
 }
 
 /** Runs files, then ends and reports what they left behind. */
-async function runGroup(files: readonly string[]): Promise<void> {
+async function runGroup(kind: string, files: readonly string[]): Promise<void> {
   const mark = markChildren();
   const queue = files.values();
   await Promise.all(
-    Array.from({ length: PARALLEL_FILES }, async () => {
+    Array.from({ length: kind === 'scenario' ? PARALLEL_SCENARIOS : PARALLEL_FILES }, async () => {
       for (const file of queue) await runOne(file);
     }),
   );
@@ -81,7 +83,11 @@ async function runGroup(files: readonly string[]): Promise<void> {
 
 const kindOf = (path: string): string => path.split('/')[0] ?? path;
 const files = testFiles(positionals);
-for (const kind of new Set(files.map(kindOf))) await runGroup(files.filter(path => kindOf(path) === kind));
+for (const kind of new Set(files.map(kindOf)))
+  await runGroup(
+    kind,
+    files.filter(path => kindOf(path) === kind),
+  );
 if (results.length === 0) record({ file: testsDirectory, reason: 'there are no tests here' });
 
 const failedResults = results.filter(result => result.failures.length > 0);

@@ -69,7 +69,10 @@ export const welcome = Buffer.concat([
 
 /** A whole answer of a writable primary to the probe's question. */
 export const primaryAnswer = Buffer.concat([
-  dataRow(['f', 'off', 'off', '77', '0000000A', '0/3000148', 'f', null, null, null]),
+  dataRow([
+    ...['f', 'off', 'off', '77', '0000000A', '0/3000148', 'f', null, null, null],
+    ...[null, '', 'on', '{}', null],
+  ]),
   frame('C', 'SELECT 1\0'),
   frame('Z', 'I'),
 ]);
