@@ -212,9 +212,9 @@ export async function run({ setup, faults }: Scenario, { rule }: RunOptions = {}
       });
     }
     await until(setup.durationMs);
+    while (pointsman === null && failure() === null) await until(time.now + 100);
     ended = true;
     if (failure() === null) {
-      while (pointsman === null && failure() === null) await until(time.now + 100);
       for (const [server, path] of paths) heal(server, path, operator);
       cluster.heal(oracle.lineage ?? { systemId: SYSTEM, timeline: 1 });
       ended = false;

@@ -38,7 +38,7 @@ export const pgAutoFailover = z
   .optional()
   .meta({
     description:
-      'The monitor of pg_auto_failover, as a second signal: a server is followed only if it says itself that it is writable and the monitor doesn’t name another. While the monitor is silent the servers’ own word and evidence decide. Servers are told apart by their address as it is written, or by their name: `servers` must use either as the monitor does (`pg_autoctl show state`).',
+      'The monitor of pg_auto_failover, as a second signal: a server is followed only if it says itself that it is writable and the monitor doesn’t name another. While the monitor is silent the servers’ own word and evidence decide. Servers are told apart by their address as it is written, else by their name: `servers` must use either as the monitor does (`pg_autoctl show state`).',
     sample: { monitor: '10.0.0.9:5432' },
   });
 
@@ -59,6 +59,6 @@ export const patroni = z
   .optional()
   .meta({
     description:
-      'Patroni, as a second signal (`GET /cluster` on each node): a server is followed only if it says itself that it is writable and Patroni doesn’t name another. While Patroni is silent (its store is away) the servers’ own word and evidence decide; while it is paused its word is shown and forbids nothing. Servers are told apart by their address as it is written, or by their name: `servers` must use either as Patroni does (`patronictl list`).',
+      'Patroni, as a second signal (`GET /cluster` on each node): a server is followed only if it says itself that it is writable and Patroni doesn’t name another. While Patroni is silent (its store is away) the servers’ own word and evidence decide; while it is paused its word is shown and forbids nothing. Servers are told apart by their address as it is written, else by their name: `servers` must use either as Patroni does (`patronictl list`).',
     sample: { addresses: ['10.0.0.1:8008', '10.0.0.2:8008'] },
   });

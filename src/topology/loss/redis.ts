@@ -15,7 +15,8 @@ export const redisLoss: LossRules = {
     const fork = forkIn(has, had.replicationId);
     const wasReplica = lossCase.witnesses.some(({ server }) => server === present.server);
     // Without replicas a primary takes another id after a while, and forgets the one before; one that was a replica has both.
-    const goesOn = fork === null ? has.previous === null : fork >= had.offset;
+    const seen = seenOf(lossCase, had);
+    const goesOn = fork === null ? has.previous === null && has.offset >= seen : fork >= seen;
     if (has.runId === had.runId && !wasReplica && goesOn) {
       return { kind: 'none', why: `${present.server} was not restarted, and goes on with all that it has` };
     }
@@ -24,7 +25,7 @@ export const redisLoss: LossRules = {
         `${present.server} goes on with another history than that of ${former.server}: what it has of it can't be measured`,
       );
     }
-    return bytes(seenOf(lossCase, had), fork);
+    return bytes(seen, fork);
   },
 
   findOnReturn(lossCase, former, present) {

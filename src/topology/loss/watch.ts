@@ -49,6 +49,8 @@ export class LossWatch {
     const primary = after.servers.find(({ name }) => name === after.primary);
     const result = primary?.result ?? null;
     if (primary === undefined || result === null || !hasPassed(result)) return;
+    // A primary of before a restart that isn't up yet may turn out to be something else.
+    if (primary.health.kind !== 'up') return;
     const present: Word = { server: primary.name, result };
     if (before.primary !== after.primary) {
       memory.lossCase = memory.primary && caseOf(after, memory.primary, present, primary, memory.replicas);

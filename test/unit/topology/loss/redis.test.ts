@@ -35,6 +35,16 @@ const scenarios: readonly {
     words: /^r2 lacks 100 bytes of the replication stream that r1 was seen to have; what r1 wrote after/,
   },
   {
+    name: 'the same process with less than a replica was seen to have',
+    of: failover({
+      present: word('r1', history({})),
+      witnesses: [word('r2', history({ offset: 1200, runId: 'r2' }))],
+    }),
+    kind: 'bytes',
+    bytes: 200,
+    words: /lacks 200 bytes/,
+  },
+  {
     name: 'a replica that had all that was seen',
     of: failover({ present: word('r2', promoted(1010)) }),
     kind: 'bytes',
