@@ -42,7 +42,7 @@ const scenarios: readonly {
     }),
     kind: 'bytes',
     bytes: 200,
-    words: /lacks 200 bytes/,
+    words: /came back without 200 bytes/,
   },
   {
     name: 'a replica that had all that was seen',
