@@ -134,7 +134,12 @@ test('exhausted: a primary without free slots keeps its role and its sessions, a
     await pg1.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'probe'`);
     return false;
   });
-  assert.deepEqual(await watch(), ['L7BUSY']);
+  // Now and then its turn comes, and it is let in.
+  const codes = await watch();
+  assert.ok(
+    codes.includes('L7BUSY') && codes.every(code => code === 'L7BUSY' || code === 'L7OK'),
+    codes.join(),
+  );
   const servedMeanwhile = newcomers.served;
   const exhaustedMs = performance.now() - exhaustedAt;
   t.diagnostic(

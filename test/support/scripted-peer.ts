@@ -67,12 +67,11 @@ export const welcome = Buffer.concat([
   frame('Z', 'I'),
 ]);
 
+/** What a primary answers to the probe's question. */
+export const primaryRow: readonly (string | null)[] = [
+  ...['f', 'off', 'off', '77', '0000000A', '0/3000148', 'f', null, null, null],
+  ...[null, '', 'on', '{}', null],
+];
+
 /** A whole answer of a writable primary to the probe's question. */
-export const primaryAnswer = Buffer.concat([
-  dataRow([
-    ...['f', 'off', 'off', '77', '0000000A', '0/3000148', 'f', null, null, null],
-    ...[null, '', 'on', '{}', null],
-  ]),
-  frame('C', 'SELECT 1\0'),
-  frame('Z', 'I'),
-]);
+export const primaryAnswer = Buffer.concat([dataRow(primaryRow), frame('C', 'SELECT 1\0'), frame('Z', 'I')]);
