@@ -1,5 +1,5 @@
 // The test runner behind `npm test`: runs the compiled *.test.js files, each in its own process, and counts.
-// Not a framework: tests are plain node:test. Files run two at a time, scenarios three, kind by kind: those that start servers mostly wait.
+// Not a framework: tests are plain node:test. Files run two at a time, those that start servers three, kind by kind.
 // Exit code 0 only when at least one test ran, none failed and no process was left behind.
 // Usage: node dist/test/support/run.js [--count-file FILE] [--tests DIRECTORY] [PATH...], a PATH such as unit/config.
 
@@ -10,8 +10,9 @@ import { endLeftovers, markChildren } from './leftovers.ts';
 import { runFile, type FileResult } from './run-file.ts';
 
 const PARALLEL_FILES = 2;
-/** Whole systems mostly wait: for timeouts, promotions, elections. */
-const PARALLEL_SCENARIOS = 3;
+/** Those that start servers mostly wait: for timeouts, promotions, elections. */
+const WAITING: ReadonlySet<string> = new Set(['integration', 'scenario']);
+const PARALLEL_WAITING = 3;
 const LEFTOVER_GRACE_MS = 5_000;
 
 const { values, positionals } = parseArgs({
@@ -72,7 +73,7 @@ async function runGroup(kind: string, files: readonly string[]): Promise<void> {
   const mark = markChildren();
   const queue = files.values();
   await Promise.all(
-    Array.from({ length: kind === 'scenario' ? PARALLEL_SCENARIOS : PARALLEL_FILES }, async () => {
+    Array.from({ length: WAITING.has(kind) ? PARALLEL_WAITING : PARALLEL_FILES }, async () => {
       for (const file of queue) await runOne(file);
     }),
   );
