@@ -31,6 +31,9 @@ class SimTimer implements Timer {
   }
 }
 
+/** No timer of a real machine runs sooner, and what is left of a wait by rounding alone would never pass here. */
+const RESOLUTION_MS = 0.001;
+
 const isBefore = (a: SimTimer, b: SimTimer): boolean =>
   a.due < b.due || (a.due === b.due && a.order < b.order);
 
@@ -46,7 +49,8 @@ export class SimTime {
   readonly #heap: SimTimer[] = [];
 
   schedule(delayMs: number, task: () => void, owner: SimClock | null = null): SimTimer {
-    const timer = new SimTimer(this.now + delayMs, (this.#order += 1), task, owner);
+    const due = this.now + (delayMs > 0 ? Math.max(delayMs, RESOLUTION_MS) : 0);
+    const timer = new SimTimer(due, (this.#order += 1), task, owner);
     this.#push(timer);
     return timer;
   }
