@@ -13,6 +13,11 @@ failed=0
 finish() {
   status=$?
   trap - EXIT
+  # Once more at the end, where somebody who sees only that finds them.
+  if [ -s "$work/failures" ]; then
+    printf '\nWhat failed:\n'
+    tail -c 20000 "$work/failures"
+  fi
   rm -rf "$work"
   if [ "$status" -ne 0 ]; then failed=$((failed + 1)); fi
   if [ $((passed + failed)) -eq 0 ]; then failed=1; fi
@@ -34,6 +39,7 @@ check() {
     failed=$((failed + 1))
     echo "✖ $name"
     cat "$work/output"
+    { echo "✖ $name"; tail -n 50 "$work/output"; } >>"$work/failures"
     return 1
   fi
 }
@@ -43,7 +49,8 @@ suite() {
   rm -f "$work/count"
   program=$1
   shift
-  "$program" --enable-source-maps dist/test/support/run.js --count-file "$work/count" "$@"
+  "$program" --enable-source-maps dist/test/support/run.js --count-file "$work/count" --failures-file "$work/failures" \
+    --rerun-alone 3 "$@"
   if [ -s "$work/count" ]; then
     read -r suite_passed suite_failed <"$work/count"
     passed=$((passed + suite_passed))

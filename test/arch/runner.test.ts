@@ -130,3 +130,36 @@ test('test runner: what does not fit into the time of the suite is reported as f
   assert.deepEqual([status, count], [1, '3 4'], output);
   assert.match(output, /not run: the whole suite took more than 2000 ms/);
 });
+
+/** A test that fails until it is run again: it leaves a mark beside itself. */
+const once = `import { existsSync, writeFileSync } from 'node:fs';
+test('unsteady', () => {
+  const mark = import.meta.filename + '.ran';
+  const ran = existsSync(mark);
+  writeFileSync(mark, '');
+  if (!ran) throw new Error('the first reason');
+});`;
+
+test('test runner: with --rerun-alone a file that starts servers is judged by its second run, and named', t => {
+  const { status, count, output } = runSuite(t, { 'scenario/a.test.mjs': once }, ['--rerun-alone', '1']);
+  assert.deepEqual([status, count], [0, '1 0'], output);
+  assert.match(output, /the first reason/);
+  assert.match(output, /scenario\/a\.test\.mjs passed only when it was run again, alone/);
+});
+
+const unforgiven: readonly (readonly [
+  what: string,
+  files: Readonly<Record<string, string>>,
+  count: string,
+])[] = [
+  ['one that fails twice', { 'scenario/a.test.mjs': `test('bad', () => { throw new Error('x'); });` }, '0 1'],
+  ['more than so many', { 'scenario/a.test.mjs': once, 'scenario/b.test.mjs': once }, '0 2'],
+  ['one without servers', { 'unit/a.test.mjs': once }, '0 1'],
+];
+
+for (const [what, files, count] of unforgiven) {
+  test(`test runner: --rerun-alone does not help ${what}`, t => {
+    const run = runSuite(t, files, ['--rerun-alone', '1']);
+    assert.deepEqual([run.status, run.count], [1, count], run.output);
+  });
+}
