@@ -3,97 +3,41 @@
 // Made by frontend.ts for each accepted client. There may be thousands idle: what it holds is kept small.
 
 import { type Address } from '../core/address.ts';
-import { type Clock, type MonotonicMs, type Timer } from '../core/clock.ts';
+import { type MonotonicMs, type Timer } from '../core/clock.ts';
 import { invariant } from '../core/errors.ts';
-import { type BackendView } from '../topology/model.ts';
-import { CANCEL_TIMEOUT_MS, HALF_CLOSED_MAX_MS, LINGER_MS } from './bounds.ts';
+import { Attempt, type AttemptOwner } from './attempt.ts';
+import { CANCEL_TIMEOUT_MS, HALF_CLOSED_MAX_MS } from './bounds.ts';
 import { deliverCancel } from './cancel-delivery.ts';
-import {
-  type DialEvents,
-  type Driver,
-  type Side,
-  type SocketOwner,
-  type Tap,
-  type TcpOptions,
-  type TcpSocket,
-} from './driver.ts';
-import {
-  closeReasons,
-  type CloseReason,
-  type ConnectError,
-  type HoldOutcome,
-  type ProxyObserver,
-  type RejectReason,
-} from './events.ts';
-import { protocolTraits, type ProtocolTraits } from './protocols.ts';
-import { type JoinedSession, type SessionRegistry } from './registry.ts';
+import { closeSockets } from './closing.ts';
+import { type ConnectionHost } from './connection-host.ts';
+import { type Side, type SocketOwner, type TcpSocket } from './driver.ts';
+import { closeReasons, type CloseReason, type ConnectError, type RejectReason } from './events.ts';
+import { checkJoin, joinTap, type ArrivalWatcher } from './joining.ts';
+import { protocolTraits } from './protocols.ts';
+import { type JoinedSession } from './registry.ts';
 import { NOWHERE } from './roster.ts';
-import { mayServe, type RouteDecision } from './router.ts';
 import {
   type CloseMode,
-  type Opening,
   type Outcome,
   type SessionAction,
   type SessionEvent,
-  type SessionRules,
   type SessionState,
   type Target,
 } from './session-model.ts';
 import { newSession, step } from './session.ts';
-import { type Suspects, type Suspect } from './suspects.ts';
-import { type FrontendTally } from './tallies.ts';
-import { cancelKeyTap, firstBytesTap } from './taps.ts';
 
-/** What a connection needs of its frontend. */
-export interface ConnectionHost {
-  readonly frontend: string;
-  readonly backend: string;
-  readonly rules: SessionRules;
-  readonly idleTimeoutMs: number;
-  readonly tcp: TcpOptions;
-  readonly driver: Driver;
-  readonly clock: Clock;
-  readonly registry: SessionRegistry;
-  readonly observer: ProxyObserver;
-  readonly tally: FrontendTally;
-  readonly suspects: Suspects;
-  view(): BackendView;
-  decide(client: Address, waited: boolean, at: MonotonicMs): RouteDecision;
-  /** False when there is no room. */
-  hold(connection: Connection, again: boolean, pause: boolean): boolean;
-  unhold(connection: Connection, outcome: HoldOutcome, waitedMs: number): void;
-  /** A dial begins (true) or is over. */
-  dialing(connection: Connection, active: boolean): void;
-  /** The server has let the client in, as far as that can be seen (protocols.ts). */
-  loggedIn(connection: Connection): void;
-  refusal(reason: RejectReason): Uint8Array;
-  cancelTargets(pid: number, key: Uint8Array): readonly Target[];
-  /** The connection has done its work; its sockets may linger a while. */
-  closed(connection: Connection): void;
-  /** Its last socket is gone. */
-  gone(connection: Connection): void;
-}
-
-interface Attempt {
-  readonly number: number;
-  readonly server: string;
-  readonly startedAt: MonotonicMs;
-  readonly suspect: Suspect;
-  abort: (() => void) | null;
-  /** Set when it is connected and not yet joined to the client. */
-  socket: TcpSocket | null;
-}
+type Host = ConnectionHost<Connection>;
 
 /** No events wait, but one is being handled. */
 const none: readonly SessionEvent[] = [];
 
-export class Connection implements SocketOwner, DialEvents, JoinedSession {
+export class Connection implements SocketOwner, AttemptOwner, ArrivalWatcher, JoinedSession {
   readonly client: Address;
   /** Its place among its frontend's connections; and among those that dial, later among the sessions of its server. */
   seat = NOWHERE;
   place = NOWHERE;
   readonly #socket: TcpSocket;
-  readonly #host: ConnectionHost;
+  readonly #host: Host;
   readonly #acceptedAt: MonotonicMs;
   #state: SessionState = newSession;
   /** Events that came while another was handled; null while none is. */
@@ -114,7 +58,7 @@ export class Connection implements SocketOwner, DialEvents, JoinedSession {
   #keptAlive = false;
   #activeAt: MonotonicMs;
 
-  constructor(socket: TcpSocket, client: Address, host: ConnectionHost) {
+  constructor(socket: TcpSocket, client: Address, host: Host) {
     this.client = client;
     this.#socket = socket;
     this.#host = host;
@@ -298,89 +242,64 @@ export class Connection implements SocketOwner, DialEvents, JoinedSession {
       at === null ? null : clock.schedule(Math.max(0, at - clock.now()), () => this.#tell('deadline'));
   }
 
-  #dial(number: number, { name, address }: Target, timeoutMs: number, startedAt: MonotonicMs): void {
-    const { registry, frontend, backend, driver, suspects } = this.#host;
+  #dial(number: number, target: Target, timeoutMs: number, startedAt: MonotonicMs): void {
     invariant(this.#attempt === null, 'one dial at a time');
-    registry.dialStarted(frontend, backend, name);
     this.#host.dialing(this, true);
-    const suspect = suspects.of(backend, name);
-    const attempt: Attempt = { number, server: name, startedAt, suspect, abort: null, socket: null };
-    this.#attempt = attempt;
-    suspect.dialed(attempt, startedAt);
-    attempt.abort = driver.dial({ address, timeoutMs }, this);
+    this.#attempt = new Attempt(this.#host, this, number, target, timeoutMs, startedAt);
   }
 
-  /** As the one who dials: a dial that was aborted says nothing more, so it is the newest that speaks. */
-  connected(socket: TcpSocket): void {
-    const attempt = this.#attempt;
-    invariant(attempt !== null, 'an aborted dial says nothing more');
-    attempt.socket = socket;
-    const { clock, observer, backend } = this.#host;
-    const at = clock.now();
-    this.#connectMs = at - attempt.startedAt;
-    observer.connected(backend, attempt.server, this.#connectMs);
-    this.handle({ kind: 'connected', at, dial: attempt.number, view: this.#host.view() });
+  dialConnected(dial: number, connectMs: number, at: MonotonicMs): void {
+    this.#connectMs = connectMs;
+    this.handle({ kind: 'connected', at, dial, view: this.#host.view() });
   }
 
-  failed(error: ConnectError, detail: string): void {
-    const attempt = this.#endAttempt();
-    invariant(attempt !== null, 'an aborted dial says nothing more');
-    const { clock, observer, backend } = this.#host;
-    const at = clock.now();
-    // A lack of descriptors or ports is ours, and says nothing of the server.
-    if (error !== 'local') attempt.suspect.failed(at);
-    observer.connectFailed(backend, attempt.server, error, detail);
-    this.handle({ kind: 'connect-failed', at, dial: attempt.number, error });
+  dialFailed(dial: number, error: ConnectError, at: MonotonicMs): void {
+    this.#attempt = null;
+    this.#host.dialing(this, false);
+    this.handle({ kind: 'connect-failed', at, dial, error });
   }
 
   #abortDial(): void {
-    const attempt = this.#endAttempt();
-    attempt?.abort?.();
-    attempt?.socket?.destroy();
-  }
-
-  /** Takes the attempt off the books; its socket, if there is one, goes to whom it is returned. */
-  #endAttempt(): Attempt | null {
     const attempt = this.#attempt;
-    if (attempt === null) return null;
+    if (attempt === null) return;
     this.#attempt = null;
-    const { frontend, backend, registry } = this.#host;
-    registry.dialEnded(frontend, backend, attempt.server);
-    attempt.suspect.ended(attempt);
     this.#host.dialing(this, false);
-    return attempt;
+    attempt.abort();
   }
 
-  #relay({ at, target, first, opening, epoch }: Extract<SessionAction, { kind: 'relay' }>): void {
-    const { backend, rules, registry, driver, tally } = this.#host;
-    const server = this.#endAttempt()?.socket ?? null;
+  #relay(join: Extract<SessionAction, { kind: 'relay' }>): void {
+    const { rules, registry, driver, tally } = this.#host;
+    const server = this.#attempt?.end() ?? null;
     invariant(server !== null, 'only a connected server is joined to a client');
-    const view = this.#host.view();
-    invariant(mayServe(rules, view, at, target), 'a client is joined only to a server that may serve it');
-    if (rules.route === 'primary') {
-      invariant(
-        view.epoch === epoch && view.primary === target.name,
-        'the primary is still the one that was dialed',
-      );
-      invariant(
-        registry.primarySessionsElsewhere(backend, target.name) === 0,
-        'sessions to the old primary are closed before the first to the new one',
-      );
-    }
-    this.#serverName = target.name;
+    this.#attempt = null;
+    this.#host.dialing(this, false);
+    checkJoin(this.#host, join);
+    this.#serverName = join.target.name;
     this.#server = server;
-    this.#activeAt = at;
+    this.#activeAt = join.at;
     this.#open += 1;
     registry.add(this);
     tally.sessions += 1;
     tally.bytesUp += this.#socket.bytesRead - this.#countedUp;
     this.#countedUp = this.#socket.bytesRead;
     const traits = protocolTraits[rules.protocol];
-    const unwatched = traits.arrival === 'nothing' && traits.repeats === 'nothing';
-    const tap = unwatched ? null : this.#tap(opening, traits);
+    const tap = joinTap(traits, join.opening, this.#waitedMs > 0, this);
     server.attach(this, 'server');
-    driver.splice({ client: this.#socket, server, first, tap, traffic: tally });
-    if (traits.arrival === 'nothing') this.#host.loggedIn(this);
+    driver.splice({ client: this.#socket, server, first: join.first, tap, traffic: tally });
+    if (traits.arrival === 'nothing') this.loggedIn();
+  }
+
+  answered(): void {
+    this.#tell('answered');
+  }
+
+  loggedIn(): void {
+    this.#host.loggedIn(this);
+  }
+
+  cancelKeySeen(key: string): void {
+    this.#forgetKey = this.#host.registry.learnKey(this, key);
+    this.loggedIn();
   }
 
   #unjoin(reason: CloseReason, at: MonotonicMs): void {
@@ -403,25 +322,6 @@ export class Connection implements SocketOwner, DialEvents, JoinedSession {
     );
   }
 
-  /** Watches the server's first bytes for what shows that it took the client on, and lets the next in the hold go. */
-  #tap(opening: Opening | null, { arrival, repeats }: ProtocolTraits): Tap | null {
-    const host = this.#host;
-    // An answer has begun: what was asked is needed no more.
-    if (repeats !== 'nothing') return firstBytesTap(() => this.#tell('answered'));
-    switch (arrival) {
-      case 'nothing':
-        return null;
-      case 'greeting':
-        // Nobody waits behind a client that didn't wait.
-        return this.#waitedMs === 0 ? null : firstBytesTap(() => host.loggedIn(this));
-      case 'key':
-        return cancelKeyTap(opening, key => {
-          this.#forgetKey = host.registry.learnKey(this, key);
-          host.loggedIn(this);
-        });
-    }
-  }
-
   #cancel(pid: number, key: Uint8Array, bytes: Uint8Array): void {
     const { clock, driver } = this.#host;
     const targets = this.#host.cancelTargets(pid, key);
@@ -440,32 +340,10 @@ export class Connection implements SocketOwner, DialEvents, JoinedSession {
     this.#report(outcome, at);
     this.#host.closed(this);
     // Last, since a socket may say at once that it is gone, and so may the connection be.
-    this.#closeSockets(mode, outcome);
+    closeSockets(this.#socket, this.#server, mode, outcome, this.#host);
     if (this.#abortCancel !== null) {
       this.#abortCancel();
       this.socketClosed();
-    }
-  }
-
-  #closeSockets(mode: CloseMode, outcome: Outcome): void {
-    const client = this.#socket;
-    const server = this.#server;
-    if (server !== null) {
-      // Both halves have ended: what is left is bytes on their way to a slow reader, and they were promised to it.
-      const finished =
-        outcome.kind === 'session' && (outcome.reason === 'client' || outcome.reason === 'server');
-      const boundMs = finished ? HALF_CLOSED_MAX_MS : LINGER_MS;
-      server.part();
-      client.part();
-      if (mode === 'end') server.endWithin(boundMs);
-      else server.reset();
-      if (mode === 'reset') client.reset();
-      else client.endWithin(boundMs);
-    } else if (mode === 'reset') {
-      client.destroy();
-    } else {
-      if (mode === 'answer' && outcome.kind === 'rejected') client.write(this.#host.refusal(outcome.reason));
-      client.endWithin(LINGER_MS);
     }
   }
 

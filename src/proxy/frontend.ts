@@ -10,7 +10,8 @@ import { createAdmission } from './admission.ts';
 import { type PickContext } from './balance/pickers.ts';
 import { SWEEP_MAX_MS } from './bounds.ts';
 import { cancelTargets } from './cancel.ts';
-import { Connection, type ConnectionHost } from './connection.ts';
+import { type ConnectionHost } from './connection-host.ts';
+import { Connection } from './connection.ts';
 import { type Driver, type IncomingClient, type Listener } from './driver.ts';
 import { type FrontendGauge, type HoldOutcome, type ProxyObserver, type RejectReason } from './events.ts';
 import { type ChangeListener } from './failover.ts';
@@ -43,7 +44,7 @@ export class Frontend implements ChangeListener {
   readonly #policy: RoutePolicy;
   readonly #isDoubted: Doubt;
   readonly #admit: ReturnType<typeof createAdmission>;
-  readonly #host: ConnectionHost;
+  readonly #host: ConnectionHost<Connection>;
   readonly #hold: HoldQueue<Connection>;
   /** Every connection with an open socket, and of them: those beyond the limit, and those that dial. */
   readonly #connections = new Roster<Connection>({
@@ -150,7 +151,7 @@ export class Frontend implements ChangeListener {
     this.#sweepTimer?.cancel();
   }
 
-  #createHost(): ConnectionHost {
+  #createHost(): ConnectionHost<Connection> {
     const { name, config, driver, clock, registry, observer, tally, suspects, view } = this.#deps;
     const { backend, holdMs, connectTimeoutMs, idleTimeoutMs } = config;
     const { protocol } = view();

@@ -1,0 +1,88 @@
+// One connection attempt on behalf of a client: on the books of registry and suspects for as long as it is under way,
+// and told of to the observer. What follows from how it ends is the session's to decide. Made by connection.ts; gone
+// from memory once client and server are joined.
+
+import { type MonotonicMs } from '../core/clock.ts';
+import { type ConnectionHost } from './connection-host.ts';
+import { type DialEvents, type TcpSocket } from './driver.ts';
+import { type ConnectError } from './events.ts';
+import { type Target } from './session-model.ts';
+import { type Suspect } from './suspects.ts';
+
+type AttemptHost = Pick<
+  ConnectionHost<never>,
+  'frontend' | 'backend' | 'driver' | 'clock' | 'registry' | 'observer' | 'suspects'
+>;
+
+/** Told once how the attempt ended, unless it was ended or aborted before. */
+export interface AttemptOwner {
+  dialConnected(dial: number, connectMs: number, at: MonotonicMs): void;
+  /** The attempt is off the books. */
+  dialFailed(dial: number, error: ConnectError, at: MonotonicMs): void;
+}
+
+export class Attempt implements DialEvents {
+  readonly #host: AttemptHost;
+  readonly #owner: AttemptOwner;
+  readonly #number: number;
+  readonly #server: string;
+  readonly #startedAt: MonotonicMs;
+  readonly #suspect: Suspect;
+  readonly #abort: () => void;
+  /** Set when it is connected and not yet joined to the client. */
+  #socket: TcpSocket | null = null;
+
+  constructor(
+    host: AttemptHost,
+    owner: AttemptOwner,
+    number: number,
+    { name, address }: Target,
+    timeoutMs: number,
+    startedAt: MonotonicMs,
+  ) {
+    const { registry, frontend, backend, driver, suspects } = host;
+    this.#host = host;
+    this.#owner = owner;
+    this.#number = number;
+    this.#server = name;
+    this.#startedAt = startedAt;
+    this.#suspect = suspects.of(backend, name);
+    registry.dialStarted(frontend, backend, name);
+    this.#suspect.dialed(this, startedAt);
+    this.#abort = driver.dial({ address, timeoutMs }, this);
+  }
+
+  connected(socket: TcpSocket): void {
+    this.#socket = socket;
+    const { clock, observer, backend } = this.#host;
+    const at = clock.now();
+    const connectMs = at - this.#startedAt;
+    observer.connected(backend, this.#server, connectMs);
+    this.#owner.dialConnected(this.#number, connectMs, at);
+  }
+
+  failed(error: ConnectError, detail: string): void {
+    this.end();
+    const { clock, observer, backend } = this.#host;
+    const at = clock.now();
+    // A lack of descriptors or ports is ours, and says nothing of the server.
+    if (error !== 'local') this.#suspect.failed(at);
+    observer.connectFailed(backend, this.#server, error, detail);
+    this.#owner.dialFailed(this.#number, error, at);
+  }
+
+  /** Takes the attempt off the books; its socket, if there is one, goes to whom it is returned. */
+  end(): TcpSocket | null {
+    const { frontend, backend, registry } = this.#host;
+    registry.dialEnded(frontend, backend, this.#server);
+    this.#suspect.ended(this);
+    return this.#socket;
+  }
+
+  /** Ends it, whatever has become of it: it says nothing more. */
+  abort(): void {
+    this.end();
+    this.#abort();
+    this.#socket?.destroy();
+  }
+}

@@ -1,0 +1,43 @@
+// What a client connection needs of its frontend: what its clients share, and what no single one can decide. Types only.
+// Implemented by frontend.ts for connection.ts; its parts for attempt.ts and joining.ts.
+
+import { type Address } from '../core/address.ts';
+import { type Clock, type MonotonicMs } from '../core/clock.ts';
+import { type BackendView } from '../topology/model.ts';
+import { type Driver, type TcpOptions } from './driver.ts';
+import { type HoldOutcome, type ProxyObserver, type RejectReason } from './events.ts';
+import { type SessionRegistry } from './registry.ts';
+import { type RouteDecision } from './router.ts';
+import { type SessionRules, type Target } from './session-model.ts';
+import { type Suspects } from './suspects.ts';
+import { type FrontendTally } from './tallies.ts';
+
+/** `Client`: the connection, by which its frontend knows it. */
+export interface ConnectionHost<Client> {
+  readonly frontend: string;
+  readonly backend: string;
+  readonly rules: SessionRules;
+  readonly idleTimeoutMs: number;
+  readonly tcp: TcpOptions;
+  readonly driver: Driver;
+  readonly clock: Clock;
+  readonly registry: SessionRegistry;
+  readonly observer: ProxyObserver;
+  readonly tally: FrontendTally;
+  readonly suspects: Suspects;
+  view(): BackendView;
+  decide(client: Address, waited: boolean, at: MonotonicMs): RouteDecision;
+  /** False when there is no room. */
+  hold(client: Client, again: boolean, pause: boolean): boolean;
+  unhold(client: Client, outcome: HoldOutcome, waitedMs: number): void;
+  /** A dial begins (true) or is over. */
+  dialing(client: Client, active: boolean): void;
+  /** The server has let the client in, as far as that can be seen (protocols.ts). */
+  loggedIn(client: Client): void;
+  refusal(reason: RejectReason): Uint8Array;
+  cancelTargets(pid: number, key: Uint8Array): readonly Target[];
+  /** The connection has done its work; its sockets may linger a while. */
+  closed(client: Client): void;
+  /** Its last socket is gone. */
+  gone(client: Client): void;
+}
