@@ -88,3 +88,9 @@ export const STATE_FILE_MAX_BYTES = 64 * 1024 * 1024;
 
 /** An answer of the admin API to a command: the state of 1,000 backends takes some 3 MiB. */
 export const ADMIN_ANSWER_MAX_BYTES = 32 * 1024 * 1024;
+
+/** Backups in one directory that are looked at: a year of daily ones, and every name costs a look at the file. */
+export const BACKUP_FILES_MAX = 1000;
+
+/** What stands beside a backup about it: some 400 bytes. */
+export const BACKUP_MANIFEST_MAX_BYTES = 64 * 1024;

@@ -30,6 +30,7 @@ const areas: Readonly<Record<string, Area>> = {
     ],
   },
   proxy: { mayImport: ['core', 'protocol', 'config', 'topology'] },
+  backup: { mayImport: ['core', 'config', 'topology', 'health/result.ts'] },
   metrics: { mayImport: ['core', 'topology', 'proxy/events.ts', 'health/result.ts'] },
   admin: {
     mayImport: ['core', 'config', 'topology', 'metrics', 'health/result.ts'],
