@@ -1,6 +1,7 @@
 // Builds one monitor per server of every backend and keeps their tempo in step with what the topology knows.
 // Owned by app.
 
+import { isDeepStrictEqual } from 'node:util';
 import { isIpAddress } from '../config/addresses.ts';
 import { type Clock, type MonotonicMs } from '../core/clock.ts';
 import { type Random } from '../core/random.ts';
@@ -47,6 +48,11 @@ export function isLearned(backend: BackendConfig): boolean {
   return Object.keys(backend.servers).length === 0;
 }
 
+/** Whether it is still the same backend: one that speaks another protocol, or whose members others tell now, is another one. */
+export function isSameNature(before: BackendConfig, after: BackendConfig): boolean {
+  return before.protocol === after.protocol && isLearned(before) === isLearned(after);
+}
+
 /** How many members may be learned. */
 export function maxServersOf(backend: BackendConfig): number {
   return sourceOf(backend)?.maxServers ?? 0;
@@ -80,6 +86,8 @@ export interface Monitors {
   start(): void;
   /** Probes a server without waiting for its turn: a client could not be connected to it. Nothing for one that is no member. */
   askNow(backend: string, server: string): void;
+  /** By another configuration: who is asked in the same way as before is asked on; the topology has its backends already. */
+  reconfigure(config: Config): void;
   stop(): void;
 }
 
@@ -91,17 +99,35 @@ export function createMonitors(
   random: Random,
   proberFor: typeof createProber = createProber,
 ): Monitors {
+  const create = (name: string, backend: BackendConfig): Group =>
+    backendMonitors(name, backend, topology, clock, random, proberFor);
   const groups = new Map(
-    Object.entries(config.backends).map(
-      ([name, backend]) =>
-        [name, backendMonitors(name, backend, topology, clock, random, proberFor)] as const,
-    ),
+    Object.entries(config.backends).map(([name, backend]) => [name, create(name, backend)] as const),
   );
+  let known = config.backends;
   // One subscription for all: each probe is a change, and concerns one backend.
   const unsubscribe = topology.changes.subscribe(change => groups.get(change.after.name)?.changed(change));
   return {
     start: () => groups.forEach(group => group.start()),
     askNow: (backend, server) => groups.get(backend)?.askNow(server),
+    reconfigure({ backends }) {
+      const before = known;
+      known = backends;
+      for (const [name, group] of groups) {
+        const [one, other] = [before[name], backends[name]];
+        if (one !== undefined && other !== undefined && isSameNature(one, other)) group.reconfigure(other);
+        else {
+          group.stop();
+          groups.delete(name);
+        }
+      }
+      for (const [name, backend] of Object.entries(backends)) {
+        if (groups.has(name)) continue;
+        const group = create(name, backend);
+        groups.set(name, group);
+        group.start();
+      }
+    },
     stop() {
       unsubscribe();
       groups.forEach(group => group.stop());
@@ -114,31 +140,32 @@ interface Group {
   start(): void;
   askNow(server: string): void;
   changed(change: BackendChange): void;
+  reconfigure(backend: BackendConfig): void;
   stop(): void;
 }
 
 function backendMonitors(
   name: string,
-  backend: BackendConfig,
+  configured: BackendConfig,
   topology: Topology,
   clock: Clock,
   random: Random,
   proberFor: typeof createProber,
 ): Group {
-  // Servers without roles are never waited for to be promoted: their third pace is the second, and not used.
-  const policy = { promotionIntervalMs: backend.check.fastIntervalMs, ...backend.check };
+  let backend = configured;
   let vacantSince: MonotonicMs | null = null;
   const tempo = (): Tempo =>
     tempoOf(topology.view(name), vacantSince === null ? null : clock.now() - vacantSince, clock.now());
 
-  const create = ({ name: server, address, host }: ServerView): Monitor => {
-    const configured = backend.servers[server];
-    const writable = configured !== undefined && 'writable' in configured ? configured.writable : null;
+  const create = ({ name: server, address, host, health, result }: ServerView): Monitor => {
+    const writable = ownSqlOf(backend, server);
     return new Monitor({
       clock,
       random,
       tempo,
-      policy,
+      // Servers without roles are never waited for to be promoted: their third pace is the second, and not used.
+      policy: { promotionIntervalMs: backend.check.fastIntervalMs, ...backend.check },
+      known: { health, result },
       prober: proberFor(backend, { address, host, writable }, clock),
       report: (health, result) => topology.report(name, server, health, result),
     });
@@ -166,8 +193,29 @@ function backendMonitors(
       if (before.primary !== after.primary) vacantSince = after.primary === null ? at : null;
       if (tempoOf(before, null, at) !== tempoOf(after, 0, at)) monitors.forEach(monitor => monitor.retune());
     },
+    reconfigure(next) {
+      const before = backend;
+      backend = next;
+      for (const server of topology.view(name).servers) {
+        if (isAskedAlike(before, next, server.name)) continue;
+        monitors.get(server.name)?.stop();
+        const monitor = create(server);
+        monitors.set(server.name, monitor);
+        monitor.start();
+      }
+    },
     stop: () => monitors.forEach(monitor => monitor.stop()),
   };
+}
+
+/** Of the server, instead of that of its backend. */
+function ownSqlOf({ servers }: BackendConfig, name: string): string | null {
+  const server = servers[name];
+  return server !== undefined && 'writable' in server ? server.writable : null;
+}
+
+function isAskedAlike(before: BackendConfig, after: BackendConfig, server: string): boolean {
+  return isDeepStrictEqual(before.check, after.check) && ownSqlOf(before, server) === ownSqlOf(after, server);
 }
 
 /** By the objects that hold it, which stay while a server does: asked at every probe. */

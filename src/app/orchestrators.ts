@@ -3,6 +3,7 @@
 // asked at once when the primary is lost. No weighing here (topology/sources does that), and no sessions (counsellors.ts).
 // Owned by app.
 
+import { isDeepStrictEqual } from 'node:util';
 import { type BackendConfig, type Config, type DnsConfig } from '../config/schema.ts';
 import { formatAddress, type Address } from '../core/address.ts';
 import { type Clock, type MonotonicMs } from '../core/clock.ts';
@@ -27,10 +28,14 @@ export interface OrchestratorDeps {
 
 export interface Orchestrators {
   start(): void;
+  /** By another configuration: who is asked in the same way as before is asked on. */
+  reconfigure(config: Config): void;
   stop(): void;
 }
 
 interface Group {
+  /** What decides who is asked, and how. */
+  readonly terms: unknown;
   readonly clients: readonly Counsellor[];
   readonly pauseMs: number;
   /** When they were last asked out of turn. */
@@ -38,14 +43,15 @@ interface Group {
 }
 
 export function createOrchestrators(config: Config, deps: OrchestratorDeps): Orchestrators {
+  const create = (name: string, backend: BackendConfig, dns: DnsConfig): Group => ({
+    terms: termsOf(backend, dns),
+    clients: createCounsellors(backend, dns, deps.clock, createFollower(name, backend, deps)),
+    pauseMs: backend.check.fastIntervalMs,
+    askedAt: -Infinity,
+  });
   const groups = new Map(
-    Object.entries(config.backends).map(([name, backend]) => {
-      const clients = createCounsellors(backend, config.dns, deps.clock, createFollower(name, backend, deps));
-      const group: Group = { clients, pauseMs: backend.check.fastIntervalMs, askedAt: -Infinity };
-      return [name, group] as const;
-    }),
+    Object.entries(config.backends).map(([name, backend]) => [name, create(name, backend, config.dns)]),
   );
-  const clients = [...groups.values()].flatMap(group => group.clients);
   const unsubscribe = deps.topology.changes.subscribe(({ before, after, at }) => {
     const group = groups.get(after.name);
     if (group === undefined || !needsCounsel(before, after)) return;
@@ -55,12 +61,31 @@ export function createOrchestrators(config: Config, deps: OrchestratorDeps): Orc
     group.clients.forEach(client => client.askNow());
   });
   return {
-    start: () => clients.forEach(client => client.start()),
+    start: () => groups.forEach(({ clients }) => clients.forEach(client => client.start())),
+    reconfigure({ backends, dns }) {
+      for (const [name, { clients, terms }] of groups) {
+        const backend = backends[name];
+        if (backend !== undefined && isDeepStrictEqual(terms, termsOf(backend, dns))) continue;
+        clients.forEach(client => client.stop());
+        groups.delete(name);
+      }
+      for (const [name, backend] of Object.entries(backends)) {
+        if (groups.has(name)) continue;
+        const group = create(name, backend, dns);
+        groups.set(name, group);
+        group.clients.forEach(client => client.start());
+      }
+    },
     stop() {
       unsubscribe();
-      clients.forEach(client => client.stop());
+      groups.forEach(({ clients }) => clients.forEach(client => client.stop()));
     },
   };
+}
+
+/** A backend without its servers, where it has some: they come and go without anybody being asked anew. */
+function termsOf(backend: BackendConfig, dns: DnsConfig): unknown {
+  return { ...backend, servers: null, isLearned: isLearned(backend), resolvedBy: dns };
 }
 
 /** A server went down, the primary was lost, or a server claims to be it whom the orchestrator doesn't name: it may know more by now. */

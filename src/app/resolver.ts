@@ -3,6 +3,7 @@
 // address that a name no longer has. Which address of several: topology/sources/names.ts. Owned by app.
 
 import { isIP } from 'node:net';
+import { isDeepStrictEqual } from 'node:util';
 import { type Config, type DnsConfig } from '../config/schema.ts';
 import { formatAddress, type Address } from '../core/address.ts';
 import { type Clock, type MonotonicMs } from '../core/clock.ts';
@@ -14,7 +15,8 @@ import { outcomeOf, type DnsAnswer } from '../health/result.ts';
 import { type Metrics } from '../metrics/metrics.ts';
 import { hasRoles, isNowhere, type BackendChange, type ServerView } from '../topology/model.ts';
 import { placeServers, type KnownName } from '../topology/sources/names.ts';
-import { type BackendSpec, type ServerSpec, type Topology } from '../topology/topology.ts';
+import { type ServerSpec } from '../topology/server-view.ts';
+import { type BackendSpec, type Topology } from '../topology/topology.ts';
 import { isOurselves } from './ourselves.ts';
 
 export interface ResolverDeps {
@@ -29,7 +31,7 @@ export interface ResolverDeps {
 
 /** A name and all that waits for it. */
 interface Name {
-  readonly client: DnsClient;
+  client: DnsClient;
   hosts: readonly string[];
   /** DNS has said that there is no such name, and nothing else since. */
   gone: boolean;
@@ -47,8 +49,10 @@ interface Trial {
 
 export class Resolver {
   readonly #deps: ResolverDeps;
+  #dns: DnsConfig;
+  #frontends: Config['frontends'];
   /** By backend: its members as they are written. */
-  readonly #written: Map<string, readonly ServerSpec[]>;
+  #written: ReadonlyMap<string, readonly ServerSpec[]>;
   readonly #names = new Map<string, Name>();
   readonly #trials = new Map<string, Trial>();
   /** Members that are left out, as backend and address: told of once. */
@@ -58,6 +62,8 @@ export class Resolver {
 
   constructor(specs: readonly BackendSpec[], deps: ResolverDeps) {
     this.#deps = deps;
+    this.#dns = deps.dns;
+    this.#frontends = deps.frontends;
     this.#written = new Map(specs.map(({ name, servers }) => [name, servers]));
     this.#follow();
     this.#unsubscribe = deps.topology.changes.subscribe(change => this.#observe(change));
@@ -73,9 +79,30 @@ export class Resolver {
     for (const { client } of this.#names.values()) client.stop();
   }
 
+  /** By another configuration. What is known of a name stays known; members that were learned stay until others are told. */
+  reconfigure(specs: readonly BackendSpec[], { dns, frontends }: Pick<Config, 'dns' | 'frontends'>): void {
+    const isAskedAnew = !isDeepStrictEqual(this.#dns, dns);
+    this.#dns = dns;
+    this.#frontends = frontends;
+    this.#written = new Map(
+      specs.map(({ name, servers, slots }) => [
+        name,
+        slots === undefined ? servers : (this.#written.get(name) ?? []),
+      ]),
+    );
+    if (isAskedAnew) {
+      for (const [host, name] of this.#names) {
+        name.client.stop();
+        name.client = this.#ask(host);
+      }
+    }
+    this.#follow();
+    for (const { name, slots } of specs) if (slots === undefined) this.#settle(name);
+  }
+
   /** The members of a backend from now on, in order; those that are written with names get their addresses here. */
   setMembers(backend: string, members: readonly ServerSpec[]): void {
-    this.#written.set(backend, this.#withoutOurselves(backend, members));
+    this.#written = new Map([...this.#written, [backend, this.#withoutOurselves(backend, members)]]);
     this.#follow();
     this.#settle(backend);
   }
@@ -105,15 +132,17 @@ export class Resolver {
       client.stop();
       this.#names.delete(name);
     }
-    const { dns, clock } = this.#deps;
     for (const name of wanted) {
       if (this.#names.has(name)) continue;
-      const client = new DnsClient({ question: { name, type: 'a' }, dns, clock }, answer =>
-        this.#heard(name, answer),
-      );
-      this.#names.set(name, { client, hosts: [], gone: false, answer: null, waiting: [] });
-      if (this.#started) client.start();
+      this.#names.set(name, { client: this.#ask(name), hosts: [], gone: false, answer: null, waiting: [] });
     }
+  }
+
+  #ask(name: string): DnsClient {
+    const options = { question: { name, type: 'a' }, dns: this.#dns, clock: this.#deps.clock } as const;
+    const client = new DnsClient(options, answer => this.#heard(name, answer));
+    if (this.#started) client.start();
+    return client;
   }
 
   #heard(host: string, answer: DnsAnswer): void {
@@ -174,7 +203,7 @@ export class Resolver {
   }
 
   #reachesUs(backend: string, address: Address): boolean {
-    return isOurselves(this.#deps.frontends, backend, address);
+    return isOurselves(this.#frontends, backend, address);
   }
 
   /** Of members that were learned by their addresses: Redis, for one, may tell 127.0.0.1 of another machine. */
@@ -194,14 +223,14 @@ export class Resolver {
 
   /** The addresses at which a server was down, one after the other. After a round of all it rests, for the time of an interval. */
   #triedFor(backend: string, { name, address }: ServerSpec, view: ServerView | null): ReadonlySet<string> {
-    const { clock, dns } = this.#deps;
+    const { clock } = this.#deps;
     const key = `${backend}/${name}`;
     if (view?.health.kind === 'up') this.#trials.delete(key);
     const trial = this.#trials.get(key) ?? { tried: new Set(), latestAt: clock.now() };
     if (view?.health.kind !== 'down') return trial.tried;
     const hosts = this.#knownOf(backend, address.host)?.hosts ?? [];
     const isOver = hosts.every(host => trial.tried.has(host));
-    if (isOver && clock.now() - trial.latestAt > dns.intervalMs) trial.tried.clear();
+    if (isOver && clock.now() - trial.latestAt > this.#dns.intervalMs) trial.tried.clear();
     if (!trial.tried.has(view.address.host)) trial.latestAt = clock.now();
     trial.tried.add(view.address.host);
     this.#trials.set(key, trial);

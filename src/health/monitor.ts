@@ -21,13 +21,15 @@ export interface MonitorDeps {
   /** Asked before each wait: how the backend fares as a whole. */
   readonly tempo: () => Tempo;
   readonly report: (health: HealthState, result: ProbeResult) => void;
+  /** What is known of the server already: it is asked in another way from now on. Left out: nothing. */
+  readonly known?: { readonly health: HealthState; readonly result: ProbeResult | null };
 }
 
 export class Monitor {
   readonly #deps: MonitorDeps;
   readonly #prober: Prober;
-  #health: HealthState = initialHealth;
-  #result: ProbeResult | null = null;
+  #health: HealthState;
+  #result: ProbeResult | null;
   #startedAt: MonotonicMs = 0;
   #phase: 'idle' | 'waiting' | 'probing' | 'stopped' = 'idle';
   #timer: Timer | null = null;
@@ -37,6 +39,8 @@ export class Monitor {
 
   constructor(deps: MonitorDeps) {
     this.#deps = deps;
+    this.#health = deps.known?.health ?? initialHealth;
+    this.#result = deps.known?.result ?? null;
     this.#prober = deps.prober(detail => this.#sessionLost(detail));
   }
 

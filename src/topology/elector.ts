@@ -3,6 +3,7 @@
 
 import { type MonotonicMs } from '../core/clock.ts';
 import { type BackendConfig, type MultipleWritersPolicy, type Protocol } from '../config/schema.ts';
+import { invariant } from '../core/errors.ts';
 import { claimantsOf, elect, isUnheard } from './elect.ts';
 import { type Ballot, type Choice, type Election, type Evidence, type Restart } from './evidence.ts';
 import { mysqlEvidence } from './evidence/mysql.ts';
@@ -37,6 +38,8 @@ export interface Elector {
   elect(ballot: Omit<Ballot<never>, 'memory' | 'policy' | 'settleMs'>): Verdict;
   /** Another one that remembers the same now, to try out what would be elected: this one learns nothing of it. */
   rehearse(): Elector;
+  /** The one that goes on from here by other rules of the same protocol: the configuration was changed. */
+  under(rules: ElectionRules): Elector;
   /** What it remembers, as what JSON can hold; `null`: nothing yet. */
   save(now: MonotonicMs): object | null;
 }
@@ -50,16 +53,11 @@ export interface Past extends Restart {
 export function electorFor(rules: ElectionRules, past: Past | null = null): Elector {
   switch (rules.protocol) {
     case 'postgres':
-      return electorBy(postgresEvidence, rules, stateAfter(postgresEvidence, past));
-    case 'mysql': {
-      const evidence = mysqlEvidence(rules.incompleteWriter);
-      return electorBy(evidence, rules, stateAfter(evidence, past));
-    }
-    case 'redis': {
-      const evidence = redisEvidence(rules.settleMs);
-      // Its evidence knows better than by time alone what a server that returned is worth.
-      return electorBy(evidence, { ...rules, settleMs: 0 }, stateAfter(evidence, past));
-    }
+      return electorAfter(() => postgresEvidence, rules, past);
+    case 'mysql':
+      return electorAfter(({ incompleteWriter }) => mysqlEvidence(incompleteWriter), rules, past);
+    case 'redis':
+      return electorAfter(({ settleMs }) => redisEvidence(settleMs), rules, past);
     case 'http':
     case 'tcp':
       return withoutRoles(rules.protocol);
@@ -88,17 +86,26 @@ interface ElectorState<Memory> {
   readonly isResuming: boolean;
 }
 
-function stateAfter<Memory>(evidence: Evidence<Memory>, past: Past | null): ElectorState<Memory> {
-  const memory = past === null ? null : evidence.load(past.memory, past);
-  return { memory, isResuming: memory !== null };
+type RulesOfRoles = Extract<ElectionRules, Settles>;
+
+function electorAfter<Memory, Rules extends RulesOfRoles>(
+  evidenceBy: (rules: Rules) => Evidence<Memory>,
+  rules: Rules,
+  past: Past | null,
+): Elector {
+  const memory = past === null ? null : evidenceBy(rules).load(past.memory, past);
+  return electorBy(evidenceBy, rules, { memory, isResuming: memory !== null });
 }
 
-function electorBy<Memory>(
-  evidence: Evidence<Memory>,
-  rules: Settles & { readonly protocol: Protocol; readonly multipleWriters: MultipleWritersPolicy },
+function electorBy<Memory, Rules extends RulesOfRoles>(
+  evidenceBy: (rules: Rules) => Evidence<Memory>,
+  rules: Rules,
   begin: ElectorState<Memory>,
 ): Elector {
-  const { multipleWriters: policy, settleMs } = rules;
+  const evidence = evidenceBy(rules);
+  const policy: MultipleWritersPolicy = rules.multipleWriters;
+  // The evidence of Redis knows better than by time alone what a server that returned is worth.
+  const settleMs = rules.protocol === 'redis' ? 0 : rules.settleMs;
   let { memory, isResuming } = begin;
   return {
     firstWord: 'no server has been asked yet',
@@ -110,7 +117,11 @@ function electorBy<Memory>(
       const { primary, splitBrain, reasons, refusals } = election;
       return { primary, splitBrain, reasons, refusals, faults: evidence.faults({ ...ballot, memory }) };
     },
-    rehearse: () => electorBy(evidence, rules, { memory, isResuming }),
+    rehearse: () => electorBy(evidenceBy, rules, { memory, isResuming }),
+    under(next) {
+      invariant(next.protocol === rules.protocol, 'an elector stays with its protocol');
+      return electorBy(evidenceBy, next as Rules, { memory, isResuming });
+    },
     save(now) {
       const saved = memory && evidence.save(memory, now);
       // A server may say what no evidence would take up again: then nothing is kept rather than a file that isn't believed.
@@ -147,6 +158,12 @@ function withoutRoles(protocol: string): Elector {
     refusals: new Map(),
     faults: [],
   };
-  const elector: Elector = { firstWord, elect: () => verdict, rehearse: () => elector, save: () => null };
+  const elector: Elector = {
+    firstWord,
+    elect: () => verdict,
+    rehearse: () => elector,
+    under: () => elector,
+    save: () => null,
+  };
   return elector;
 }

@@ -98,6 +98,17 @@ export class IncidentRecorder {
     this.#reviseLoss(change);
   }
 
+  /** The configuration no longer has the backend: nothing more becomes of what is open. */
+  forget(backend: string): void {
+    this.#losses.forget(backend);
+    this.#suspicions.delete(backend);
+    const draft = this.#newestOf(backend);
+    if (draft === undefined || draft.endedAt !== null) return;
+    const at = this.#clock.now();
+    this.#append(draft, at, 'the backend is no longer in the configuration');
+    draft.endedAt = at;
+  }
+
   noteSessionsClosed(backend: string, server: string, count: number, why: string): void {
     const draft = this.#newestOf(backend);
     if (draft === undefined || count === 0 || !this.#concerns(draft, server)) return;
@@ -179,7 +190,7 @@ export class IncidentRecorder {
 
   #close(after: BackendView, newPrimary: string, at: MonotonicMs): void {
     const draft = this.#newestOf(after.name);
-    if (draft === undefined || draft.outcome !== 'open') return;
+    if (draft === undefined || draft.endedAt !== null) return;
     draft.outcome = newPrimary === draft.oldPrimary ? 'recovered' : 'failover';
     draft.newPrimary = newPrimary;
     draft.epoch = after.epoch;

@@ -23,7 +23,7 @@ interface Spec {
 export class Resumption {
   /** What the elector goes on from; `null`: nothing is remembered. */
   readonly past: Past | null;
-  readonly #spec: Spec;
+  #spec: Spec;
   readonly #saved: SavedBackend | null;
   readonly #decisions: Map<string, AdminState>;
   #isAwaited: boolean;
@@ -54,6 +54,11 @@ export class Resumption {
         ? [{ name, address: read.value }]
         : [];
     });
+  }
+
+  /** The configuration was changed: what is saved from now on is of these servers. */
+  follow(spec: Spec): void {
+    this.#spec = spec;
   }
 
   get epoch(): number {

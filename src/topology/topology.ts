@@ -1,12 +1,13 @@
 // The one source of truth: holds the newest frozen view of every backend and publishes each replacement.
 // Decides nothing itself (elect.ts does) and knows no socket. Fed by the monitors; read by proxy, metrics, incidents, API.
 
-import { isSameAddress, type Address } from '../core/address.ts';
+import { isDeepStrictEqual } from 'node:util';
+import { isSameAddress } from '../core/address.ts';
 import { type Clock, type MonotonicMs } from '../core/clock.ts';
 import { invariant } from '../core/errors.ts';
 import { Topic } from '../core/topic.ts';
-import { factsOf, hasPassed, type ProbeResult } from '../health/result.ts';
-import { initialHealth, type HealthState } from '../health/state.ts';
+import { type ProbeResult } from '../health/result.ts';
+import { type HealthState } from '../health/state.ts';
 import { type Assumption } from './assumptions.ts';
 import { electorFor, type Elector, type ElectionRules, type Verdict } from './elector.ts';
 import { imagine, type Outlook } from './imagine.ts';
@@ -21,6 +22,7 @@ import {
 import { nextView } from './next-view.ts';
 import { Resumption } from './resumption.ts';
 import { type SavedState } from './saved.ts';
+import { isSame, newcomer, observed, underSpec, type ServerSpec } from './server-view.ts';
 import { LEARNED_WEIGHT } from './sources/slots.ts';
 
 export type BackendSpec = ElectionRules & {
@@ -34,17 +36,9 @@ export type BackendSpec = ElectionRules & {
   readonly orchestrator?: string;
 };
 
-export interface ServerSpec {
-  readonly name: string;
-  readonly address: Address;
-  /** The name that stands for the host of the address, or is that host while it has no address. */
-  readonly host?: string;
-  readonly weight: number;
-}
-
 interface BackendState {
-  readonly spec: BackendSpec;
-  readonly elector: Elector;
+  spec: BackendSpec;
+  elector: Elector;
   readonly resumption: Resumption;
   view: BackendView;
   /** Wall time of the last change of the primary. */
@@ -59,8 +53,10 @@ export class Topology {
    * and after; subscribers run in order, synchronously.
    */
   readonly changes = new Topic<BackendChange>();
+  /** The last view of a backend that the configuration no longer has: its sessions end with that. */
+  readonly removals = new Topic<BackendView>();
   readonly #clock: Clock;
-  readonly #backends: ReadonlyMap<string, BackendState>;
+  #backends: ReadonlyMap<string, BackendState>;
 
   /** `saved`: what `save` gave before a restart. Its primary is the primary again, and in doubt until it has spoken. */
   constructor(specs: readonly BackendSpec[], clock: Clock, saved: SavedState = new Map()) {
@@ -71,6 +67,26 @@ export class Topology {
         initialState(spec, new Resumption(spec, saved.get(spec.name) ?? null, clock.now())),
       ]),
     );
+  }
+
+  /**
+   * The backends by another configuration. What is known of one that stays is kept, its elections go by the new rules; its
+   * members are `setMembers`' to change. One that changes its nature (protocol, or who tells its members) is another one.
+   */
+  reconfigure(specs: readonly BackendSpec[]): void {
+    const before = this.#backends;
+    const stays = (spec: BackendSpec): boolean => {
+      const known = before.get(spec.name)?.spec;
+      return known !== undefined && isSameNature(known, spec);
+    };
+    const staying = new Set(specs.filter(stays).map(({ name }) => name));
+    const at = this.#clock.now();
+    const create = (spec: BackendSpec): BackendState => initialState(spec, new Resumption(spec, null, at));
+    this.#backends = new Map(
+      specs.map(spec => [spec.name, (stays(spec) ? before.get(spec.name) : null) ?? create(spec)]),
+    );
+    for (const [name, { view }] of before) if (!staying.has(name)) this.removals.publish(view);
+    for (const spec of specs) if (staying.has(spec.name)) this.#follow(this.#state(spec.name), spec, at);
   }
 
   /** What is to be known after a restart, of every backend. */
@@ -144,13 +160,17 @@ export class Topology {
     const { servers } = state.view;
     const known = new Map(servers.map(view => [view.name, view]));
     const staying = members.filter(member => isSame(known.get(member.name), member));
-    if (staying.length === members.length && members.length === known.size) return;
+    const isAsItWas = (member: ServerSpec, index: number): boolean => {
+      const view = servers[index];
+      return isSame(view, member) && view?.name === member.name && underSpec(view, member) === view;
+    };
+    if (members.length === servers.length && members.every(isAsItWas)) return;
     const at = this.#clock.now();
     const atAddress = ({ address }: ServerSpec): ServerView | undefined =>
       servers.find(view => isSameAddress(view.address, address));
     const viewOf = (member: ServerSpec): ServerView => {
       const view = known.get(member.name);
-      if (view !== undefined && isSame(view, member)) return view;
+      if (view !== undefined && isSame(view, member)) return underSpec(view, member);
       const before = state.spec.slots === undefined ? view : atAddress(member);
       return newcomer(member, before?.admin ?? state.resumption.takeDecision(member));
     };
@@ -162,6 +182,18 @@ export class Topology {
       this.#renew(state, staying.map(viewOf), at);
     }
     this.#renew(state, members.map(viewOf), at);
+  }
+
+  #follow(state: BackendState, spec: BackendSpec, at: MonotonicMs): void {
+    if (isDeepStrictEqual(state.spec, spec)) return;
+    // Who is newly asked is not waited for: the present primary has its clients.
+    if (state.spec.orchestrator !== spec.orchestrator) state.opinion = null;
+    const notes = state.spec.orchestrator === spec.orchestrator ? state.view.notes : Object.freeze([]);
+    state.spec = spec;
+    state.elector = state.elector.under(spec);
+    state.resumption.follow(spec);
+    state.view = Object.freeze({ ...state.view, ...configured(spec), notes });
+    this.#renew(state, state.view.servers, at);
   }
 
   #renew(state: BackendState, servers: readonly ServerView[], at: MonotonicMs): void {
@@ -201,23 +233,17 @@ function electAmong(
   return verdict;
 }
 
-function isSame(view: ServerView | undefined, { address, host }: ServerSpec): boolean {
-  return view !== undefined && isSameAddress(view.address, address) && view.host === (host ?? null);
-}
+/** What of a view the configuration says, and a reload may change. */
+const configured = ({ name, protocol, orchestrator, freshnessMs, slowStartMs }: BackendSpec) => ({
+  name,
+  protocol,
+  orchestrator: orchestrator ?? null,
+  freshnessMs,
+  slowStartMs,
+});
 
-function newcomer({ name, address, host, weight }: ServerSpec, admin: AdminState = 'ready'): ServerView {
-  return Object.freeze({
-    name,
-    address,
-    host: host ?? null,
-    health: initialHealth,
-    result: null,
-    lastAnswer: null,
-    upSince: null,
-    writableSince: null,
-    weight,
-    admin,
-  });
+function isSameNature(one: BackendSpec, other: BackendSpec): boolean {
+  return one.protocol === other.protocol && (one.slots === undefined) === (other.slots === undefined);
 }
 
 function initialState(spec: BackendSpec, resumption: Resumption): BackendState {
@@ -230,14 +256,12 @@ function initialState(spec: BackendSpec, resumption: Resumption): BackendState {
   const primary = opinion === null ? resumption.primaryAmong(members) : null;
   if (primary !== null) resumption.endWaiting();
   const view: BackendView = Object.freeze({
-    name: spec.name,
-    protocol: spec.protocol,
+    ...configured(spec),
     servers: Object.freeze(members.map(each => newcomer(each, resumption.takeDecision(each)))),
     primary,
     epoch: resumption.epoch,
     splitBrain: false,
     faults: Object.freeze([]),
-    orchestrator: spec.orchestrator ?? null,
     opinion: null,
     notes: Object.freeze([]),
     disagreement: null,
@@ -246,36 +270,6 @@ function initialState(spec: BackendSpec, resumption: Resumption): BackendState {
         ? elector.firstWord
         : `${primary} was the primary before the restart, and has not spoken yet`,
     ]),
-    freshnessMs: spec.freshnessMs,
-    slowStartMs: spec.slowStartMs,
   });
   return { spec, elector, resumption, view, since: resumption.since, opinion };
-}
-
-function observed(view: ServerView, health: HealthState, result: ProbeResult, at: MonotonicMs): ServerView {
-  return Object.freeze({
-    ...view,
-    health,
-    result,
-    lastAnswer: hasPassed(result) ? result : view.lastAnswer,
-    upSince: health.kind === 'up' ? (view.upSince ?? cameUp(view.health, at)) : null,
-    writableSince: writableSince(view, health, result, at),
-  });
-}
-
-function writableSince(
-  view: ServerView,
-  health: HealthState,
-  result: ProbeResult,
-  at: MonotonicMs,
-): MonotonicMs | null {
-  if (health.kind !== 'up') return null;
-  const facts = factsOf(result);
-  if (facts === null) return view.writableSince;
-  return facts.role === 'primary' && facts.writable ? (view.writableSince ?? at) : null;
-}
-
-/** One that never failed since it was first asked has been up for longer than anybody here knows. */
-function cameUp(before: HealthState, at: MonotonicMs): MonotonicMs {
-  return before.kind === 'unknown' && before.fails === 0 ? -Infinity : at;
 }

@@ -60,6 +60,10 @@ export class LossWatch {
     memory.primary = present;
   }
 
+  forget(backend: string): void {
+    this.#memories.delete(backend);
+  }
+
   /** Of the change of the primary from `old` that was observed last. `signAt`: the first bad sign of it. */
   assess(backend: string, old: string, signAt: MonotonicMs): Loss {
     const lossCase = this.#memories.get(backend)?.lossCase ?? null;

@@ -2,7 +2,7 @@
 // Pure. Asks nobody (health/probers/dns) and moves no server (app/resolver.ts, which calls this at every answer).
 
 import { formatAddress } from '../../core/address.ts';
-import { type ServerSpec } from '../topology.ts';
+import { type ServerSpec } from '../server-view.ts';
 import { type ServerView } from '../model.ts';
 
 /** What is known of a name. */
