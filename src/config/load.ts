@@ -2,6 +2,7 @@
 // Reads files and the environment only through what it is given. Called at start, on reload and by `pointsman check`.
 
 import { CONFIG_ISSUES_MAX, CONFIG_MAX_BYTES } from '../core/limits.ts';
+import { readText, whyNoAuthorities, whyNoKeyPair } from './certificates.ts';
 import { interpolate, whyUnreadable, type Sources } from './interpolate.ts';
 import { knownKeys, placeholderFor, unknownKeyMessage, type KnownKey } from './keys.ts';
 import { lint } from './lint.ts';
@@ -213,6 +214,8 @@ class Loading {
       isLiteral: path => (this.#references.get(pathKey(path)) ?? []).length === 0,
       show: path => this.#show(path),
       whyNoCertificates: file => this.#whyNoCertificates(file),
+      whyNoKeyPair: (certFile, keyFile) => whyNoKeyPair(certFile, keyFile, this.#sources),
+      whyNoAuthorities: file => this.#ofFile(file, whyNoAuthorities),
       whyUnwritable: directory => this.#sources.whyUnwritable?.(directory) ?? null,
     };
     for (const { severity, path, about, message } of lint(config, source)) {
@@ -223,13 +226,14 @@ class Loading {
   }
 
   #whyNoCertificates(file: string): string | null {
-    let text: string;
-    try {
-      text = this.#sources.readFile(file);
-    } catch (thrown) {
-      return `cannot be read: ${whyUnreadable(thrown)}`;
-    }
-    return text.includes('-----BEGIN CERTIFICATE-----') ? null : 'is not a PEM file of certificates';
+    return this.#ofFile(file, text =>
+      text.includes('-----BEGIN CERTIFICATE-----') ? null : 'is not a PEM file of certificates',
+    );
+  }
+
+  #ofFile(file: string, why: (text: string) => string | null): string | null {
+    const read = readText(file, this.#sources);
+    return read.ok ? why(read.text) : read.reason;
   }
 
   /** Behind a syntax error the file may mean anything, and what seems missing or empty before it may stand there. */

@@ -2,6 +2,7 @@
 // Not the rules between these keys and those of the backend (lint.ts).
 
 import { z } from 'zod';
+import { frontendTls } from './schema-tls.ts';
 import { address, cidr, duration, name, pace, seconds } from './schema-values.ts';
 
 const tcp = z
@@ -81,6 +82,7 @@ export const frontend = z
       description:
         'Sessions without a byte in either direction for this long are closed. 0: never; TCP keepalive is always on.',
     }),
+    tls: frontendTls,
     tcp,
   })
   .transform(f => ({
@@ -95,5 +97,6 @@ export const frontend = z
     allow: f.allow ?? null,
     connectTimeoutMs: f.connect_timeout,
     idleTimeoutMs: f.idle_timeout,
+    tls: f.tls ?? null,
     tcp: f.tcp,
   }));

@@ -11,6 +11,7 @@ import { redisBackend } from './backends/redis.ts';
 import { tcpBackend } from './backends/tcp.ts';
 import { dns } from './schema-dns.ts';
 import { frontend } from './schema-frontend.ts';
+import { adminTls } from './schema-tls.ts';
 import { address, duration, name } from './schema-values.ts';
 
 const admin = z
@@ -27,12 +28,13 @@ const admin = z
       .optional()
       .meta({
         description:
-          'What changing calls (`pointsman drain`, `ready`, `maintenance`) must show; take it from `${ENV}` or `${file:/path}`. Left out: every changing call is refused. 16 characters or more where `bind` is not loopback. It crosses the network as it is: keep the port within a network that you trust.',
+          'What changing calls (`pointsman drain`, `ready`, `maintenance`) must show; take it from `${ENV}` or `${file:/path}`. Left out: every changing call is refused. 16 characters or more where `bind` is not loopback. Without `tls` it crosses the network as it is: keep the port within a network that you trust then.',
         sample: '${file:/run/secrets/pointsman-token}',
       }),
+    tls: adminTls,
   })
   .prefault({})
-  .transform(a => ({ bind: a.bind, token: a.token ?? null }))
+  .transform(a => ({ bind: a.bind, token: a.token ?? null, tls: a.tls ?? null }))
   .meta({ description: 'The admin HTTP server.' });
 
 const log = z
@@ -129,6 +131,10 @@ export type MultipleWritersPolicy = Extract<BackendConfig, { multipleWriters: st
 /** TLS that is asked for amid the connection, and TLS from its first byte on. */
 export type TlsConfig = CheckConfig<'postgres'>['tls'];
 export type WholeTlsConfig = CheckConfig<'redis'>['tls'];
+/** Of relayed sessions: what a frontend's clients are shown, and how servers are reached. */
+export type FrontendTlsConfig = NonNullable<FrontendConfig['tls']>;
+export type ServersTlsConfig = NonNullable<BackendConfig['tls']>;
+export type AdminTlsConfig = NonNullable<Config['admin']['tls']>;
 export type SentinelConfig = NonNullable<Extract<BackendConfig, { protocol: 'redis' }>['sentinel']>;
 type PostgresBackend = Extract<BackendConfig, { protocol: 'postgres' }>;
 export type PgAutoFailoverConfig = NonNullable<PostgresBackend['pgAutoFailover']>;

@@ -4,6 +4,7 @@
 import { z } from 'zod';
 import { CHECK_MEANING, PROTOCOL_MEANING, readTempo, servers, slowStart, tempo, wholeTls } from './common.ts';
 import { discovery } from '../schema-dns.ts';
+import { serversTls } from '../schema-tls.ts';
 
 /** RFC 9110, section 5.6.2. */
 const token = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
@@ -80,6 +81,7 @@ export const httpBackend = z
   .strictObject({
     protocol: z.literal('http').meta({ description: PROTOCOL_MEANING, sample: 'http' }),
     check: httpCheck.prefault({}).meta({ description: CHECK_MEANING, sample: { path: '/health' } }),
+    tls: serversTls,
     slow_start: slowStart('10s'),
     dns: discovery,
     servers: servers('web', 8080).optional(),
@@ -87,6 +89,7 @@ export const httpBackend = z
   .transform(b => ({
     protocol: b.protocol,
     check: b.check,
+    tls: b.tls ?? null,
     slowStartMs: b.slow_start,
     dns: b.dns ?? null,
     servers: b.servers ?? {},

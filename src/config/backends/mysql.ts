@@ -16,6 +16,7 @@ import {
   WRITABLE_MEANING,
 } from './common.ts';
 import { discovery } from '../schema-dns.ts';
+import { serversTls } from '../schema-tls.ts';
 
 const mysqlCheck = z
   .strictObject({
@@ -59,6 +60,7 @@ export const mysqlBackend = z
       description:
         'When the only writable server is known to lack transactions that the lost primary had: `hold` waits until it has them, `serve` takes it all the same.',
     }),
+    tls: serversTls,
     slow_start: slowStart('0s'),
     dns: discovery,
     servers: databaseServers('db', 3306).optional(),
@@ -68,6 +70,7 @@ export const mysqlBackend = z
     check: b.check,
     multipleWriters: b.multiple_writers,
     incompleteWriter: b.incomplete_writer,
+    tls: b.tls ?? null,
     slowStartMs: b.slow_start,
     dns: b.dns ?? null,
     servers: b.servers ?? {},

@@ -17,6 +17,7 @@ import {
   WRITABLE_MEANING,
 } from './common.ts';
 import { discovery } from '../schema-dns.ts';
+import { serversTls } from '../schema-tls.ts';
 import { patroni, pgAutoFailover } from './postgres-orchestrators.ts';
 
 const path = z
@@ -82,6 +83,7 @@ export const postgresBackend = z
     multiple_writers: multipleWriters('the newest timeline'),
     pg_auto_failover: pgAutoFailover,
     patroni,
+    tls: serversTls,
     slow_start: slowStart('0s'),
     dns: discovery,
     servers: databaseServers('pg', 5432).optional(),
@@ -92,6 +94,7 @@ export const postgresBackend = z
     multipleWriters: b.multiple_writers,
     pgAutoFailover: b.pg_auto_failover ?? null,
     patroni: b.patroni ?? null,
+    tls: b.tls ?? null,
     slowStartMs: b.slow_start,
     dns: b.dns ?? null,
     servers: b.servers ?? {},

@@ -15,6 +15,7 @@ import {
   wholeTls,
 } from './common.ts';
 import { discovery } from '../schema-dns.ts';
+import { serversTls } from '../schema-tls.ts';
 
 const user = z.string().min(1).max(256).optional().meta({
   description: 'The ACL user. Left out: the password alone is sent, as for `requirepass`.',
@@ -85,6 +86,7 @@ export const redisBackend = z
       .meta({ description: CHECK_MEANING, sample: { password: '${REDIS_PASSWORD}' } }),
     sentinel,
     multiple_writers: multipleWriters('the one that the replicas follow, or with the longest common history'),
+    tls: serversTls,
     slow_start: slowStart('0s'),
     dns: discovery,
     servers: servers('cache', 6379).optional(),
@@ -94,6 +96,7 @@ export const redisBackend = z
     check: b.check,
     sentinel: b.sentinel ?? null,
     multipleWriters: b.multiple_writers,
+    tls: b.tls ?? null,
     slowStartMs: b.slow_start,
     dns: b.dns ?? null,
     servers: b.servers ?? {},

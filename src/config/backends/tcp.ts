@@ -4,6 +4,7 @@
 import { z } from 'zod';
 import { CHECK_MEANING, PROTOCOL_MEANING, readTempo, servers, slowStart, tempo } from './common.ts';
 import { discovery } from '../schema-dns.ts';
+import { serversTls } from '../schema-tls.ts';
 
 const tcpCheck = z
   .strictObject({
@@ -29,6 +30,7 @@ export const tcpBackend = z
   .strictObject({
     protocol: z.literal('tcp').meta({ description: PROTOCOL_MEANING, sample: 'tcp' }),
     check: tcpCheck.prefault({}).meta({ description: CHECK_MEANING, sample: { interval: '1s' } }),
+    tls: serversTls,
     slow_start: slowStart('0s'),
     dns: discovery,
     servers: servers('node', 7000).optional(),
@@ -36,6 +38,7 @@ export const tcpBackend = z
   .transform(b => ({
     protocol: b.protocol,
     check: b.check,
+    tls: b.tls ?? null,
     slowStartMs: b.slow_start,
     dns: b.dns ?? null,
     servers: b.servers ?? {},

@@ -14,8 +14,18 @@ export interface LintSource {
   show(path: Path): string;
   /** `null`, or why the file can't serve as a list of certificates. */
   whyNoCertificates(file: string): string | null;
+  /** `null`, or what is wrong with a certificate and its key, and with which file; `usable`: they work all the same. */
+  whyNoKeyPair(certFile: string, keyFile: string): KeyPairProblem | null;
+  /** `null`, or why the file can't serve as a list of authorities, each of its certificates read. */
+  whyNoAuthorities(file: string): string | null;
   /** `null`, or why no file can be made in that directory. */
   whyUnwritable(directory: string): string | null;
+}
+
+export interface KeyPairProblem {
+  readonly part: 'cert' | 'key';
+  readonly usable: boolean;
+  readonly reason: string;
 }
 
 export interface LintFinding {

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 import { knownKeys } from '../../../src/config/keys.ts';
 import { configJsonSchema, configReference } from '../../../src/config/reference.ts';
+import { Authority } from '../../support/authority.ts';
 import { readRepositoryFile, repositoryFiles, repositoryRoot } from '../../support/repository.ts';
 import { errors, warnings, type Surroundings } from './kit.ts';
 
@@ -23,8 +24,21 @@ function surroundingsOf(text: string): Surroundings {
   const files = [...text.matchAll(/\$\{file:([^}]+)\}/g)].map(([, path = '']) => [path, STAND_IN]);
   return {
     env: Object.fromEntries(names) as Record<string, string>,
-    files: Object.fromEntries(files) as Record<string, string>,
+    files: { ...(Object.fromEntries(files) as Record<string, string>), ...pemFilesOf(text) },
   };
+}
+
+const authority = new Authority();
+after(() => authority.dispose());
+const issued = authority.issue('example', ['app.example.com']);
+
+/** A certificate, its key and its authority for every file that a text names as one. */
+function pemFilesOf(text: string): Readonly<Record<string, string>> {
+  const standIns = { cert: issued.certFile, key: issued.keyFile, ca: authority.caFile };
+  const named = [...text.matchAll(/(cert|key|ca)_file: ([^\s,}]+)/g)];
+  return Object.fromEntries(
+    named.map(([, kind, path = '']) => [path, readFileSync(standIns[kind as 'cert' | 'key' | 'ca'], 'utf8')]),
+  );
 }
 
 function yamlBlocks(file: string): readonly (readonly [name: string, text: string])[] {
@@ -89,9 +103,7 @@ test('reference: a line starting as a comment turns into a valid key when the # 
       .replaceAll(/^( *)# (\w+: .*)$/gm, (line, indent: string, rest: string) =>
         knownKeys().some(({ path }) => path.at(-1) === rest.split(':')[0]) ? `${indent}${rest}` : line,
       );
-    const { env = {}, files = {} } = surroundingsOf(all);
-    const around = { env, files: { ...files, '/etc/pointsman/ca.pem': '-----BEGIN CERTIFICATE-----' } };
-    assert.deepEqual(errors(all, around), [], name);
+    assert.deepEqual(errors(all, surroundingsOf(all)), [], name);
     everything += all;
   }
   for (const key of [
