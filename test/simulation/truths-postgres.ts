@@ -118,13 +118,17 @@ export class PostgresTruths implements Truths {
     return facts.systemId !== lineage.systemId || (facts.timeline ?? lineage.timeline) < lineage.timeline;
   }
 
-  /** What a standby tells later it may have received from that very server since; not where it receives nothing. */
+  /**
+   * What a standby tells later it may have received from that very server since; not where it receives nothing. One that an
+   * operator put in maintenance is to be rebuilt, and no witness.
+   */
   #isSetBack(server: Witness, { members }: Scene): boolean {
     const { facts, lsn, at } = server;
     if (facts === null || lsn === null) return false;
     return members.some(other => {
       const theirs = other.lastFacts;
-      if (other === server || theirs === null || theirs.role !== 'replica') return false;
+      if (other === server || other.admin === 'maintenance') return false;
+      if (theirs === null || theirs.role !== 'replica') return false;
       if (other.lastFactsAt > at && theirs.replicating !== false) return false;
       const comparable = theirs.systemId === facts.systemId && theirs.timeline === facts.timeline;
       return comparable && (lsnOf(theirs) ?? 0) > lsn;
