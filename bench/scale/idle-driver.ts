@@ -31,7 +31,11 @@ export class IdleDriver implements Driver {
 
   listen({ frontend, bind }: ListenRequest, events: ListenerEvents): Promise<Listener> {
     this.#listeners.set(frontend, events);
-    return Promise.resolve({ address: bind, close: () => void this.#listeners.delete(frontend) });
+    return Promise.resolve({
+      address: bind,
+      keepAlive: () => undefined,
+      close: () => void this.#listeners.delete(frontend),
+    });
   }
 
   /** A client that has sent its first packet and waits. */

@@ -26,6 +26,8 @@ export interface ConnectionHost<Client> {
   readonly tally: FrontendTally;
   readonly suspects: Suspects;
   view(): BackendView;
+  /** The frontend's newest host: its terms may have changed while a session lived on under the old ones. */
+  newest(): ConnectionHost<Client>;
   decide(client: Address, waited: boolean, at: MonotonicMs): RouteDecision;
   /** False when there is no room. */
   hold(client: Client, again: boolean, pause: boolean): boolean;

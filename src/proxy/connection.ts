@@ -37,7 +37,7 @@ export class Connection implements SocketOwner, AttemptOwner, ArrivalWatcher, Jo
   seat = NOWHERE;
   place = NOWHERE;
   readonly #socket: TcpSocket;
-  readonly #host: Host;
+  #host: Host;
   readonly #acceptedAt: MonotonicMs;
   #state: SessionState = newSession;
   /** Events that came while another was handled; null while none is. */
@@ -70,6 +70,32 @@ export class Connection implements SocketOwner, AttemptOwner, ArrivalWatcher, Jo
   start(refuse: RejectReason | null): void {
     this.#socket.attach(this, 'client');
     this.handle({ kind: 'accepted', at: this.#acceptedAt, refuse });
+  }
+
+  /**
+   * The terms of its frontend have changed. A session goes on by the new ones while its backend is still the frontend's,
+   * else by those it began with; whoever has no server yet is served by the new ones.
+   */
+  rehost(host: Host): void {
+    const before = this.#host;
+    if (this.#state.kind === 'closed') return;
+    if (this.#state.kind === 'relaying') {
+      if (host.backend !== before.backend) return;
+      if (host.rules.route === before.rules.route) this.#host = host;
+      else {
+        // The registry knows by the route who must be with the primary.
+        before.registry.remove(this);
+        this.#host = host;
+        host.registry.add(this);
+      }
+      return;
+    }
+    const at = host.clock.now();
+    if (host.rules.protocol !== before.rules.protocol) {
+      return this.handle({ kind: 'shutdown', at, reason: 'frontend-removed' });
+    }
+    this.#host = host;
+    if (this.#attempt !== null) this.handle({ kind: 'snapshot-changed', at, view: host.view() });
   }
 
   get stateKind(): SessionState['kind'] {
@@ -147,7 +173,8 @@ export class Connection implements SocketOwner, AttemptOwner, ArrivalWatcher, Jo
   /** Ends everything now, whatever the state, and still reports what became of it. */
   destroy(): void {
     if (this.#state.kind === 'relaying') this.evict('shutdown');
-    else if (this.#state.kind !== 'closed') this.#tell('shutdown');
+    else if (this.#state.kind !== 'closed')
+      this.handle({ kind: 'shutdown', at: this.#host.clock.now(), reason: 'shutdown' });
     if (this.#state.kind === 'refusing' || this.#state.kind === 'cancelling') this.#tell('deadline');
     this.#server?.destroy();
     this.#socket.destroy();
@@ -175,7 +202,7 @@ export class Connection implements SocketOwner, AttemptOwner, ArrivalWatcher, Jo
     else if (this.#state.ended === 'server' && silentMs >= HALF_CLOSED_MAX_MS) this.evict('server');
   }
 
-  #tell(kind: 'client-ended' | 'client-reset' | 'answered' | 'deadline' | 'shutdown'): void {
+  #tell(kind: 'client-ended' | 'client-reset' | 'answered' | 'deadline'): void {
     this.handle({ kind, at: this.#host.clock.now() });
   }
 
@@ -320,6 +347,7 @@ export class Connection implements SocketOwner, AttemptOwner, ArrivalWatcher, Jo
       'unanswered',
       `before an answer: ${closeReasons[reason]}`,
     );
+    this.#host = this.#host.newest();
   }
 
   #cancel(pid: number, key: Uint8Array, bytes: Uint8Array): void {

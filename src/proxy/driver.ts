@@ -61,6 +61,8 @@ export interface ListenerEvents {
 export interface Listener {
   /** The bound address: the port is the real one where the configured is 0. */
   readonly address: Address;
+  /** How those that are accepted from now on behave on the wire. */
+  keepAlive(tcp: TcpOptions): void;
   /** Stops accepting. Accepted sockets are their owner's and go on. */
   close(): void;
 }

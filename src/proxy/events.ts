@@ -14,6 +14,7 @@ export const rejectReasons = {
   'connect-failed': 'every candidate server refused or timed out',
   descriptors: 'the process is out of file descriptors',
   shutdown: 'Pointsman is shutting down',
+  'frontend-removed': 'a changed configuration took the frontend away, or gave it another protocol',
 } as const;
 export type RejectReason = keyof typeof rejectReasons;
 
@@ -27,6 +28,7 @@ export const closeReasons = {
   promotion: 'the replica became the primary',
   'server-down': 'the server was marked down',
   'server-left': 'the server is no longer a member of the backend',
+  'backend-removed': 'a changed configuration has the backend no more, or with another protocol',
   maintenance: 'an operator put the server in maintenance',
   idle: 'no byte in either direction for idle_timeout',
   shutdown: 'Pointsman is shutting down',
@@ -104,6 +106,8 @@ export interface FrontendGauge {
   readonly held: number;
   /** A client that came now would be given a server at once. */
   readonly available: boolean;
+  /** The configuration has it no more: its port is closed, and its last sessions go on. */
+  readonly leaving?: true;
   /** Since start, open sessions included. */
   readonly bytesUp: number;
   readonly bytesDown: number;

@@ -4,7 +4,7 @@
 
 import { isSameAddress } from '../core/address.ts';
 import { closingsAt } from '../topology/closings.ts';
-import { type BackendChange } from '../topology/model.ts';
+import { type BackendChange, type BackendView } from '../topology/model.ts';
 import { type CloseReason } from './events.ts';
 import { type SessionRegistry } from './registry.ts';
 
@@ -16,6 +16,20 @@ export interface ChangeListener {
 }
 
 export type ReportClosed = (backend: string, server: string, reason: CloseReason, count: number) => void;
+
+/** A backend that the configuration has no more: its sessions end, and nobody is on the way to it any longer. */
+export function applyRemoval(
+  { name: backend, servers }: BackendView,
+  registry: SessionRegistry,
+  frontends: readonly ChangeListener[],
+  report: ReportClosed,
+): void {
+  for (const { name } of servers) {
+    const count = registry.closeAll(backend, name, 'backend-removed');
+    if (count > 0) report(backend, name, 'backend-removed', count);
+  }
+  for (const frontend of frontends) frontend.snapshotChanged();
+}
 
 /**
  * First every session that must not go on is closed, of all frontends; then dials are checked; only then is anybody

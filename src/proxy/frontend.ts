@@ -1,6 +1,7 @@
 // One frontend: its port, its clients, its hold. Everything that clients share and no single one can decide:
 // admission, whose turn it is, which server is next. Not the life of one client (session.ts). Owned by proxy.ts.
 
+import { isDeepStrictEqual } from 'node:util';
 import { type Address } from '../core/address.ts';
 import { type FrontendConfig } from '../config/schema.ts';
 import { type Clock, type MonotonicMs, type Timer } from '../core/clock.ts';
@@ -12,7 +13,8 @@ import { SWEEP_MAX_MS } from './bounds.ts';
 import { cancelTargets } from './cancel.ts';
 import { type ConnectionHost } from './connection-host.ts';
 import { Connection } from './connection.ts';
-import { type Driver, type IncomingClient, type Listener } from './driver.ts';
+import { Door } from './door.ts';
+import { type Driver, type IncomingClient } from './driver.ts';
 import { type FrontendGauge, type HoldOutcome, type ProxyObserver, type RejectReason } from './events.ts';
 import { type ChangeListener } from './failover.ts';
 import { HoldQueue } from './hold.ts';
@@ -21,15 +23,14 @@ import { type SessionRegistry } from './registry.ts';
 import { Roster } from './roster.ts';
 import { decide, hasServer, type Doubt, type RouteDecision, type RoutePolicy } from './router.ts';
 import { type Suspects } from './suspects.ts';
-import { type FrontendTally } from './tallies.ts';
+import { type FrontendTally, type Tallies } from './tallies.ts';
 
 export interface FrontendDeps {
   readonly name: string;
-  readonly config: FrontendConfig;
-  readonly view: () => BackendView;
+  readonly view: (backend: string) => BackendView;
   readonly driver: Driver;
   readonly registry: SessionRegistry;
-  readonly tally: FrontendTally;
+  readonly tallies: Pick<Tallies, 'frontend'>;
   /** Shared by all frontends: what one finds out serves the others. */
   readonly suspects: Suspects;
   /** Held clients that may be under way at once. */
@@ -39,12 +40,23 @@ export interface FrontendDeps {
   readonly observer: ProxyObserver;
 }
 
+type Ending = Extract<RejectReason, 'shutdown' | 'frontend-removed'>;
+
+const policyOf = ({ route, balance, maxLagMs }: FrontendConfig): RoutePolicy => ({
+  route,
+  balance,
+  maxLagMs,
+});
+
 export class Frontend implements ChangeListener {
   readonly #deps: FrontendDeps;
-  readonly #policy: RoutePolicy;
   readonly #isDoubted: Doubt;
-  readonly #admit: ReturnType<typeof createAdmission>;
-  readonly #host: ConnectionHost<Connection>;
+  // What a reload changes.
+  #config: FrontendConfig;
+  #tally: FrontendTally;
+  #policy: RoutePolicy;
+  #admit: ReturnType<typeof createAdmission>;
+  #host: ConnectionHost<Connection>;
   readonly #hold: HoldQueue<Connection>;
   /** Every connection with an open socket, and of them: those beyond the limit, and those that dial. */
   readonly #connections = new Roster<Connection>({
@@ -60,40 +72,82 @@ export class Frontend implements ChangeListener {
       connection.place = place;
     },
   });
-  #listener: Listener | null = null;
+  #door: Door | null = null;
   #releaseTimer: Timer | null = null;
   #sweepTimer: Timer | null = null;
   #turn = 0;
-  #draining = false;
+  /** Why nobody is let in any more; `null`: everybody is. */
+  #ending: Ending | null = null;
   #vacantSince: MonotonicMs | null;
   #emptied: (() => void)[] = [];
 
-  constructor(deps: FrontendDeps) {
-    const { config, clock } = deps;
+  constructor(config: FrontendConfig, deps: FrontendDeps) {
+    const { clock } = deps;
     this.#deps = deps;
-    this.#policy = { route: config.route, balance: config.balance, maxLagMs: config.maxLagMs };
+    this.#config = config;
+    this.#tally = deps.tallies.frontend(deps.name);
+    this.#policy = policyOf(config);
     this.#isDoubted = (server, view, now) => deps.suspects.isDoubted(server, view, now);
     this.#admit = createAdmission(config);
-    const { tally } = deps;
-    this.#hold = new HoldQueue(() => config.holdMax - tally.heldByAll + tally.held, deps.releaseBurst);
-    this.#vacantSince = hasServer(this.#policy, deps.view(), clock.now()) ? null : clock.now();
+    this.#hold = new HoldQueue(() => {
+      const { heldByAll, held } = this.#tally;
+      return this.#config.holdMax - heldByAll + held;
+    }, deps.releaseBurst);
+    this.#vacantSince = hasServer(this.#policy, this.#view(), clock.now()) ? null : clock.now();
     this.#host = this.#createHost();
   }
 
-  /** Rejects with BIND_FAILED. */
+  get backend(): string {
+    return this.#config.backend;
+  }
+
+  /** Opens its port. Rejects with BIND_FAILED. */
   async listen(): Promise<void> {
-    const { name, config, driver, observer } = this.#deps;
-    const request = { frontend: name, bind: config.bind, tcp: config.tcp };
-    this.#listener = await driver.listen(request, {
+    const { bind, tcp } = this.#config;
+    this.open(await Door.open(this.#deps.driver, { frontend: this.#deps.name, bind, tcp }));
+  }
+
+  /** Who comes in by the door is its client from now on. */
+  open(door: Door): void {
+    const { name, observer } = this.#deps;
+    this.#door = door;
+    this.#ending = null;
+    if (this.#sweepTimer === null) this.#scheduleSweep();
+    door.leadTo({
       accepted: client => this.#accept(client),
       acceptError: (code, detail) => observer.acceptError(name, code, detail),
     });
-    this.#scheduleSweep();
+  }
+
+  /** Gives its door up, to another frontend or to be closed. */
+  leaveDoor(): Door | null {
+    const door = this.#door;
+    this.#door = null;
+    return door;
+  }
+
+  /**
+   * Other terms from now on, for newcomers, for whoever has no server yet, and for the sessions to the same backend. What a
+   * changed route forbids is closed by the caller (failover.ts), before anybody is released.
+   */
+  reconfigure(config: FrontendConfig): void {
+    const { clock, name, tallies } = this.#deps;
+    if (!isDeepStrictEqual(config.tcp, this.#config.tcp)) this.#door?.keepAlive(config.tcp);
+    this.#config = config;
+    this.#tally = tallies.frontend(name);
+    this.#policy = policyOf(config);
+    this.#admit = createAdmission(config);
+    this.#vacantSince = hasServer(this.#policy, this.#view(), clock.now())
+      ? null
+      : (this.#vacantSince ?? clock.now());
+    this.#host = this.#createHost();
+    for (const connection of this.#connections.members()) connection.rehost(this.#host);
+    if (this.#sweepTimer !== null) this.#scheduleSweep();
   }
 
   snapshotChanged(): void {
     const { clock } = this.#deps;
-    const view = this.#deps.view();
+    const view = this.#view();
     const at = clock.now();
     if (hasServer(this.#policy, view, at)) this.#vacantSince = null;
     else this.#vacantSince ??= at;
@@ -104,9 +158,9 @@ export class Frontend implements ChangeListener {
   release(): void {
     this.#releaseTimer?.cancel();
     this.#releaseTimer = null;
-    const { clock, view } = this.#deps;
+    const { clock } = this.#deps;
     const at = clock.now();
-    if (this.#hold.size === 0 || !hasServer(this.#policy, view(), at)) return;
+    if (this.#hold.size === 0 || !hasServer(this.#policy, this.#view(), at)) return;
     const released = this.#hold.take(at);
     this.#countHeld();
     for (const connection of released) connection.handle({ kind: 'released', at });
@@ -114,27 +168,30 @@ export class Frontend implements ChangeListener {
   }
 
   gauge(): FrontendGauge {
-    const { name, config, clock, view, tally } = this.#deps;
+    const { name, clock } = this.#deps;
+    const config = this.#config;
+    const tally = this.#tally;
     return {
       name,
-      bind: this.#listener?.address ?? config.bind,
+      bind: this.#door?.address ?? config.bind,
       backend: config.backend,
       route: config.route,
       connections: tally.connections,
       sessions: tally.sessions,
       held: tally.held,
-      available: !this.#draining && hasServer(this.#policy, view(), clock.now()),
+      available: this.#ending === null && hasServer(this.#policy, this.#view(), clock.now()),
+      ...(this.#ending === 'frontend-removed' ? { leaving: true } : {}),
       bytesUp: tally.bytesUp,
       bytesDown: tally.bytesDown,
     };
   }
 
   /** Stops accepting and refuses whoever has no server yet; sessions go on. */
-  stopAccepting(): void {
-    this.#draining = true;
-    this.#listener?.close();
+  stopAccepting(reason: Ending = 'shutdown'): void {
+    this.#ending = reason;
+    this.#door?.close();
     const at = this.#deps.clock.now();
-    for (const connection of this.#connections.members()) connection.handle({ kind: 'shutdown', at });
+    for (const connection of this.#connections.members()) connection.handle({ kind: 'shutdown', at, reason });
   }
 
   /** Resolves when the last socket of the last client is gone. */
@@ -152,8 +209,10 @@ export class Frontend implements ChangeListener {
   }
 
   #createHost(): ConnectionHost<Connection> {
-    const { name, config, driver, clock, registry, observer, tally, suspects, view } = this.#deps;
+    const { name, driver, clock, registry, observer, suspects } = this.#deps;
+    const config = this.#config;
     const { backend, holdMs, connectTimeoutMs, idleTimeoutMs } = config;
+    const view = (): BackendView => this.#deps.view(backend);
     const { protocol } = view();
     return {
       frontend: name,
@@ -162,12 +221,13 @@ export class Frontend implements ChangeListener {
       idleTimeoutMs,
       tcp: config.tcp,
       driver,
-      tally,
+      tally: this.#tally,
       suspects,
       clock,
       registry,
       observer,
       view,
+      newest: () => this.#host,
       decide: (client, waited, at) => this.#decide(client, waited, at),
       hold: (connection, again, pause) => this.#wait(connection, again, pause),
       unhold: (connection, outcome, waitedMs) => this.#waited(connection, outcome, waitedMs),
@@ -175,7 +235,7 @@ export class Frontend implements ChangeListener {
         if (active) this.#dialing.add(connection);
         else this.#dialing.delete(connection);
       },
-      refusal: reason => this.#refusal(reason),
+      refusal: reason => this.#refusal(protocol, reason),
       loggedIn: connection => {
         if (this.#hold.loggedIn(connection)) this.#scheduleRelease(true);
       },
@@ -185,8 +245,13 @@ export class Frontend implements ChangeListener {
     };
   }
 
+  #view(): BackendView {
+    return this.#deps.view(this.#config.backend);
+  }
+
   #accept({ address, socket }: IncomingClient): void {
-    const { name, observer, tally } = this.#deps;
+    const { name, observer } = this.#deps;
+    const tally = this.#tally;
     observer.accepted(name, 1);
     // Counted before it is judged: another worker that judges at the same moment must see it.
     tally.admitted += 1;
@@ -210,16 +275,17 @@ export class Frontend implements ChangeListener {
   #decide(client: Address, waited: boolean, at: MonotonicMs): RouteDecision {
     // While others wait their turn a newcomer goes behind them, also when there is a server already.
     if (!waited && this.#hold.size > 0) return { kind: 'hold' };
-    const view = this.#deps.view();
+    const view = this.#view();
     return decide(this.#policy, view, at, this.#isDoubted, () => this.#choice(client, view, at));
   }
 
   #choice({ host: client }: Address, { slowStartMs }: BackendView, now: MonotonicMs): PickContext {
-    const { random, registry, config } = this.#deps;
+    const { random, registry } = this.#deps;
+    const { backend } = this.#config;
     this.#turn += 1;
     return {
       turn: this.#turn,
-      load: server => registry.load(config.backend, server),
+      load: server => registry.load(backend, server),
       draws: [random(), random()],
       client,
       now,
@@ -239,11 +305,11 @@ export class Frontend implements ChangeListener {
   }
 
   #waited(connection: Connection, outcome: HoldOutcome, waitedMs: number): void {
-    const { name, config, observer } = this.#deps;
+    const { name, observer } = this.#deps;
     if (outcome === 'served') this.#hold.connected(connection, this.#deps.clock.now());
     else this.#hold.leave(connection);
     this.#countHeld();
-    observer.holdEnded(name, config.backend, waitedMs, outcome);
+    observer.holdEnded(name, this.#config.backend, waitedMs, outcome);
     // One less under way: the next may go as soon as what is happening now is done with.
     this.#scheduleRelease(true);
   }
@@ -251,7 +317,7 @@ export class Frontend implements ChangeListener {
   #scheduleRelease(soon = false): void {
     const nextAt = this.#hold.nextAt();
     const { clock } = this.#deps;
-    if (nextAt === null || !hasServer(this.#policy, this.#deps.view(), clock.now())) return;
+    if (nextAt === null || !hasServer(this.#policy, this.#view(), clock.now())) return;
     if (this.#releaseTimer !== null && !soon) return;
     this.#releaseTimer?.cancel();
     const task = (): void => this.release();
@@ -259,9 +325,10 @@ export class Frontend implements ChangeListener {
     this.#releaseTimer = soon ? clock.afterInput(task) : clock.schedule(delayMs, task);
   }
 
-  #refusal(reason: RejectReason): Uint8Array {
-    const { name, config, clock, view } = this.#deps;
-    return refusal(view().protocol, reason, {
+  #refusal(protocol: BackendView['protocol'], reason: RejectReason): Uint8Array {
+    const { name, clock } = this.#deps;
+    const config = this.#config;
+    return refusal(protocol, reason, {
       frontend: name,
       backend: config.backend,
       route: config.route,
@@ -272,7 +339,7 @@ export class Frontend implements ChangeListener {
   }
 
   #closed(connection: Connection): void {
-    const { tally } = this.#deps;
+    const tally = this.#tally;
     tally.connections -= 1;
     if (!this.#refused.has(connection)) tally.admitted -= 1;
     this.#hold.leave(connection);
@@ -280,7 +347,7 @@ export class Frontend implements ChangeListener {
   }
 
   #countHeld(): void {
-    this.#deps.tally.held = this.#hold.size;
+    this.#tally.held = this.#hold.size;
   }
 
   #gone(connection: Connection): void {
@@ -292,9 +359,10 @@ export class Frontend implements ChangeListener {
 
   /** One timer for all sessions, and not one per session or packet. */
   #scheduleSweep(): void {
-    const { clock, config } = this.#deps;
-    const intervalMs =
-      config.idleTimeoutMs === 0 ? SWEEP_MAX_MS : Math.min(SWEEP_MAX_MS, config.idleTimeoutMs / 4);
+    const { clock } = this.#deps;
+    const { idleTimeoutMs } = this.#config;
+    const intervalMs = idleTimeoutMs === 0 ? SWEEP_MAX_MS : Math.min(SWEEP_MAX_MS, idleTimeoutMs / 4);
+    this.#sweepTimer?.cancel();
     this.#sweepTimer = clock.schedule(intervalMs, () => {
       const now = clock.now();
       for (const connection of this.#connections.members()) connection.sweep(now);

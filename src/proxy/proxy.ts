@@ -1,16 +1,19 @@
-// The proxy as a whole: its frontends, the registry they share, and the reaction to a change of the topology.
+// The proxy as a whole: its frontends, the registry they share, and the reaction to a change of the topology or of the
+// configuration.
 // Knows nothing of probes or elections: it reads views and follows them. Built by app.
 
-import { type Config } from '../config/schema.ts';
+import { type Config, type FrontendConfig } from '../config/schema.ts';
 import { type Clock } from '../core/clock.ts';
 import { type Random } from '../core/random.ts';
 import { type Topic } from '../core/topic.ts';
 import { type BackendChange, type BackendView } from '../topology/model.ts';
 import { RELEASE_BURST } from './bounds.ts';
+import { Door } from './door.ts';
 import { type Driver } from './driver.ts';
 import { type FrontendGauge, type ProxyObserver } from './events.ts';
-import { applyChange } from './failover.ts';
+import { applyChange, applyRemoval, type ReportClosed } from './failover.ts';
 import { Frontend } from './frontend.ts';
+import { planPorts, type PortPlan } from './ports.ts';
 import { SessionRegistry } from './registry.ts';
 import { Suspects } from './suspects.ts';
 import { createTallies, type Tallies } from './tallies.ts';
@@ -19,6 +22,8 @@ import { createTallies, type Tallies } from './tallies.ts';
 export interface TopologySource {
   view(backend: string): BackendView;
   readonly changes: Topic<BackendChange>;
+  /** The last view of a backend that is no more. */
+  readonly removals: Topic<BackendView>;
 }
 
 export interface ProxyDeps {
@@ -36,6 +41,11 @@ export interface ProxyDeps {
 export interface Proxy {
   /** Opens every port or none; rejects with BIND_FAILED. */
   listen(): Promise<void>;
+  /**
+   * Gets ready for other frontends: opens the ports that are new, or rejects with BIND_FAILED, and nothing has happened. One
+   * change at a time: the next is prepared when this one was applied or abandoned.
+   */
+  prepare(frontends: Config['frontends']): Promise<ProxyChange>;
   frontends(): readonly FrontendGauge[];
   /** Client sessions that are joined to a server now; with `frontend`, those of that one only. */
   sessionsOf(backend: string, server: string, frontend?: string): number;
@@ -45,65 +55,156 @@ export interface Proxy {
   close(): Promise<void>;
 }
 
+export interface ProxyChange {
+  /**
+   * Puts it in force at once, and resolves when it is so everywhere. The topology has the backends already. Frontends that
+   * stay go on listening; those that are gone stop, refuse who waits, and let their sessions end by themselves.
+   */
+  apply(): Promise<void>;
+  /** Closes what was opened. */
+  abandon(): void;
+}
+
 export function createProxy(deps: ProxyDeps): Proxy {
   const { topology, driver, clock, random, observer, tallies = createTallies(), workers = 1 } = deps;
   const registry = new SessionRegistry(tallies);
   const suspects = new Suspects();
-  const all: Frontend[] = [];
-  /** By backend: a change, of which each probe is one, concerns those of its own only. */
-  const frontends = new Map<string, Frontend[]>();
-  for (const [name, config] of Object.entries(deps.frontends)) {
-    const frontend = new Frontend({
+  /** Backends that are no more, without their servers: frontends may still lead there until they are changed as well. */
+  const gone = new Map<string, BackendView>();
+  const view = (backend: string): BackendView => gone.get(backend) ?? topology.view(backend);
+  const report: ReportClosed = (...closed) => observer.sessionsClosed(...closed);
+  const create = (name: string, config: FrontendConfig): Frontend =>
+    new Frontend(config, {
       name,
-      config,
-      view: (): BackendView => topology.view(config.backend),
+      view,
       driver,
       registry,
-      tally: tallies.frontend(name),
+      tallies,
       suspects,
       releaseBurst: Math.ceil(RELEASE_BURST / workers),
       clock,
       random,
       observer,
     });
-    all.push(frontend);
-    const siblings = frontends.get(config.backend);
-    if (siblings === undefined) frontends.set(config.backend, [frontend]);
-    else siblings.push(frontend);
-  }
+  let configs = deps.frontends;
+  let frontends = new Map(Object.entries(configs).map(([name, config]) => [name, create(name, config)]));
+  /** Those that the configuration has no more, with their last sessions. */
+  const leaving = new Map<string, Frontend>();
+  /** By backend: a change, of which each probe is one, concerns those of its own only. */
+  let byBackend = groupByBackend(frontends.values());
+  const all = (): readonly Frontend[] => [...frontends.values(), ...leaving.values()];
+
   const unsubscribe = topology.changes.subscribe(change => {
-    const affected = frontends.get(change.after.name) ?? [];
-    applyChange(change, registry, affected, (...closed) => observer.sessionsClosed(...closed));
+    applyChange(change, registry, byBackend.get(change.after.name) ?? [], report);
   });
+  const unsubscribeRemovals = topology.removals.subscribe(last => {
+    gone.set(last.name, { ...last, servers: [], primary: null });
+    applyRemoval(last, registry, byBackend.get(last.name) ?? [], report);
+  });
+
+  function retire(name: string, frontend: Frontend): void {
+    leaving.set(name, frontend);
+    frontend.leaveDoor()?.close();
+    frontend.stopAccepting('frontend-removed');
+    void frontend.emptied().then(() => {
+      if (leaving.get(name) !== frontend) return;
+      leaving.delete(name);
+      byBackend = groupByBackend(all());
+      frontend.close();
+    });
+  }
+
+  /** In one turn, so that nobody sees half of it. */
+  function reconfigure(next: Config['frontends'], ports: PortPlan, opened: ReadonlyMap<string, Door>): void {
+    const before = frontends;
+    for (const { backend } of Object.values(next)) gone.delete(backend);
+    const moved = new Map<string, Door | null>();
+    for (const [name, { from }] of ports) {
+      if (from === name) continue;
+      moved.set(name, from === null ? (opened.get(name) ?? null) : (before.get(from)?.leaveDoor() ?? null));
+    }
+    configs = next;
+    frontends = new Map(
+      Object.entries(next).map(([name, config]) => {
+        const known = before.get(name) ?? leaving.get(name);
+        known?.reconfigure(config);
+        return [name, known ?? create(name, config)];
+      }),
+    );
+    for (const [name, door] of moved) {
+      const frontend = frontends.get(name);
+      leaving.delete(name);
+      // The port that it had, unless another frontend has taken it.
+      frontend?.leaveDoor()?.close();
+      if (door !== null) frontend?.open(door);
+    }
+    for (const [name, frontend] of before) if (!frontends.has(name)) retire(name, frontend);
+    byBackend = groupByBackend(all());
+    // What changed routes forbid is closed before anybody is released.
+    for (const [backend, affected] of byBackend) {
+      const now = view(backend);
+      applyChange({ before: now, after: now }, registry, affected, report);
+    }
+  }
 
   async function close(): Promise<void> {
     unsubscribe();
-    for (const frontend of all) frontend.close();
-    await Promise.all(all.map(frontend => frontend.emptied()));
+    unsubscribeRemovals();
+    for (const frontend of all()) frontend.close();
+    await Promise.all(all().map(frontend => frontend.emptied()));
   }
 
   return {
     async listen() {
       try {
-        for (const frontend of all) await frontend.listen();
+        for (const frontend of frontends.values()) await frontend.listen();
       } catch (thrown) {
         await close();
         throw thrown;
       }
     },
-    frontends: () => all.map(frontend => frontend.gauge()),
+    async prepare(next) {
+      const ports = planPorts(configs, next);
+      const opened = new Map<string, Door>();
+      const abandon = (): void => opened.forEach(door => door.close());
+      try {
+        for (const [frontend, { bind, tcp }] of Object.entries(next)) {
+          if (ports.get(frontend)?.from !== null) continue;
+          opened.set(frontend, await Door.open(driver, { frontend, bind, tcp }));
+        }
+      } catch (thrown) {
+        abandon();
+        throw thrown;
+      }
+      return {
+        apply() {
+          reconfigure(next, ports, opened);
+          return Promise.resolve();
+        },
+        abandon,
+      };
+    },
+    frontends: () => all().map(frontend => frontend.gauge()),
     sessionsOf: (backend, server, frontend) =>
       frontend === undefined
         ? registry.count(backend, server)
         : tallies.server(frontend, backend, server).sessions,
     async drain(deadlineMs) {
-      for (const frontend of all) frontend.stopAccepting();
-      const emptied = Promise.all(all.map(frontend => frontend.emptied()));
+      for (const frontend of all()) frontend.stopAccepting();
+      const emptied = Promise.all(all().map(frontend => frontend.emptied()));
       await Promise.race([emptied, deadline(clock, deadlineMs, emptied)]);
       await close();
     },
     close,
   };
+}
+
+function groupByBackend(frontends: Iterable<Frontend>): ReadonlyMap<string, readonly Frontend[]> {
+  const groups = new Map<string, Frontend[]>();
+  for (const frontend of frontends) {
+    groups.set(frontend.backend, [...(groups.get(frontend.backend) ?? []), frontend]);
+  }
+  return groups;
 }
 
 /** Resolves at the deadline; its timer ends with `unless`. */

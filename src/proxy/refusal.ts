@@ -48,6 +48,7 @@ function postgresStateOf(reason: RejectReason): string {
     case 'descriptors':
       return '53300';
     case 'shutdown':
+    case 'frontend-removed':
       return '57P01';
     default:
       return '57P03';
@@ -63,7 +64,9 @@ function postgresStateOf(reason: RejectReason): string {
  * a sentence before it (seen with Connector/C 3.3.20); number and reason follow.
  */
 function mysqlErrorOf(reason: RejectReason): { readonly errno: number; readonly sqlstate: string } {
-  return reason === 'shutdown' ? { errno: 1053, sqlstate: '08S01' } : { errno: 1040, sqlstate: '08004' };
+  return reason === 'shutdown' || reason === 'frontend-removed'
+    ? { errno: 1053, sqlstate: '08S01' }
+    : { errno: 1040, sqlstate: '08004' };
 }
 
 /**

@@ -125,7 +125,12 @@ export type SessionEvent =
   | { readonly kind: 'cancel-done'; readonly at: MonotonicMs }
   /** The time set by the newest `deadline` action has come. */
   | { readonly kind: 'deadline'; readonly at: MonotonicMs }
-  | { readonly kind: 'shutdown'; readonly at: MonotonicMs };
+  /** Nobody is served any more who isn't yet. */
+  | {
+      readonly kind: 'shutdown';
+      readonly at: MonotonicMs;
+      readonly reason: Extract<RejectReason, 'shutdown' | 'frontend-removed'>;
+    };
 
 /** What became of a client connection: told to the observer exactly once, when it closes. */
 export type Outcome =

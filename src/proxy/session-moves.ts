@@ -120,7 +120,8 @@ export function refuse(
   rules: SessionRules,
   before: readonly SessionAction[] = nothing,
 ): Step {
-  const ended = endWait(waiting, reason === 'shutdown' ? 'closed' : 'expired', at);
+  const isClosing = reason === 'shutdown' || reason === 'frontend-removed';
+  const ended = endWait(waiting, isClosing ? 'closed' : 'expired', at);
   const actions = [...before, ...ended];
   const { refusal } = protocolTraits[rules.protocol];
   if (refusal === 'never') return close('reset', { kind: 'rejected', reason }, actions);

@@ -118,7 +118,7 @@ function inGreeting(state: In<'greeting'>, event: SessionEvent, rules: SessionRu
       if (protocolTraits[rules.protocol].reads === 'first-bytes') return route(waiting, nothing);
       return close('reset', { kind: 'rejected', reason: 'first-bytes-timeout' });
     case 'shutdown':
-      return refuse(waiting, 'shutdown', event.at, rules);
+      return refuse(waiting, event.reason, event.at, rules);
     default:
       return late(state, event, waiting);
   }
@@ -158,7 +158,7 @@ function inHolding(state: In<'holding'>, event: SessionEvent, rules: SessionRule
     case 'client-reset':
       return leave(waiting, event, []);
     case 'shutdown':
-      return refuse(waiting, 'shutdown', event.at, rules);
+      return refuse(waiting, event.reason, event.at, rules);
     default:
       return late(state, event, waiting);
   }
@@ -187,7 +187,7 @@ function inDialing(state: In<'dialing'>, event: SessionEvent, rules: SessionRule
     case 'client-reset':
       return leave(waiting, event, [abortDial(waiting)]);
     case 'shutdown':
-      return refuse(waiting, 'shutdown', event.at, rules, [abortDial(waiting)]);
+      return refuse(waiting, event.reason, event.at, rules, [abortDial(waiting)]);
     default:
       return late(state, event, waiting);
   }

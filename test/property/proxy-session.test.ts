@@ -444,7 +444,7 @@ function happen(world: World, event: Happening): void {
         event.moved,
       );
     case 'shutdown': {
-      for (const client of world.clients) world.tell(client, { kind: 'shutdown', at });
+      for (const client of world.clients) world.tell(client, { kind: 'shutdown', at, reason: 'shutdown' });
     }
   }
 }

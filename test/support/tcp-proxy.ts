@@ -20,6 +20,7 @@ import { backend, server, up } from './views.ts';
 /** Each test's own truth: results never age unless it says so. */
 export class FakeTopology implements TopologySource {
   readonly changes = new Topic<BackendChange>();
+  readonly removals = new Topic<BackendView>();
   #view: BackendView;
   readonly #addresses: Readonly<Record<string, Address>>;
   readonly #given: Partial<BackendView>;

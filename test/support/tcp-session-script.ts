@@ -76,8 +76,10 @@ export const on = {
       | 'deadline'
       | 'shutdown',
     at = 0,
-  ): SessionEvent =>
-    kind === 'server-ended' || kind === 'server-reset' ? { kind, at, ...answeredOf } : { kind, at },
+  ): SessionEvent => {
+    if (kind === 'shutdown') return { kind, at, reason: 'shutdown' };
+    return kind === 'server-ended' || kind === 'server-reset' ? { kind, at, ...answeredOf } : { kind, at };
+  },
   /** The server goes before it has said a word, when the client had sent `fromClient` bytes. */
   mute: (kind: 'server-ended' | 'server-reset', fromClient: number, at = 0): SessionEvent => ({
     kind,

@@ -63,7 +63,8 @@ test('refusal: mysql is told as an error that its clients try again on, and a sh
     const packet = Buffer.from(refusal('mysql', reason, facts));
     assert.equal(packet.readUIntLE(0, 3), packet.length - 4);
     assert.deepEqual([packet[3], packet[4]], [0, 0xff]);
-    const [errno, state] = reason === 'shutdown' ? [1053, '#08S01'] : [1040, '#08004'];
+    const closing = reason === 'shutdown' || reason === 'frontend-removed';
+    const [errno, state] = closing ? [1053, '#08S01'] : [1040, '#08004'];
     assert.equal(packet.readUInt16LE(5), errno);
     const sentence = read(reason).message;
     assert.equal(packet.subarray(7).toString(), `${state}${sentence}`);

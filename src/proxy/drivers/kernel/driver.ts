@@ -8,7 +8,7 @@ import { type Kernel } from './kernel.ts';
 import { acceptFrom, type OpenListener } from './listener.ts';
 import { KernelSocket } from './socket.ts';
 
-/** `listeners` by frontend. */
+/** `listeners` by frontend; those of a changed configuration are added. */
 export function createKernelDriver(kernel: Kernel, listeners: ReadonlyMap<string, OpenListener>): Driver {
   return {
     listen({ frontend }, events) {

@@ -84,8 +84,8 @@ export class Kernel {
   }
 }
 
-/** So that a peer that vanished without a word is noticed. A listening socket passes it on to those it accepts. */
-export function applyKeepAlive(libc: Libc, fd: number, tcp: TcpOptions): void {
+/** `wasSet`: other options were in force before. So that a peer that vanished without a word is noticed. A listening socket passes it on to those it accepts. */
+export function applyKeepAlive(libc: Libc, fd: number, tcp: TcpOptions, wasSet = false): void {
   const set = (level: number, name: number, value: number): void => {
     libc.setsockopt(fd, level, name, int32(value), 4);
   };
@@ -93,7 +93,7 @@ export function applyKeepAlive(libc: Libc, fd: number, tcp: TcpOptions): void {
   set(linux.IPPROTO_TCP, linux.TCP_KEEPIDLE, tcp.keepaliveIdleSeconds);
   set(linux.IPPROTO_TCP, linux.TCP_KEEPINTVL, tcp.keepaliveIntervalSeconds);
   set(linux.IPPROTO_TCP, linux.TCP_KEEPCNT, tcp.keepaliveCount);
-  if (tcp.userTimeoutMs > 0) set(linux.IPPROTO_TCP, linux.TCP_USER_TIMEOUT, tcp.userTimeoutMs);
+  if (wasSet || tcp.userTimeoutMs > 0) set(linux.IPPROTO_TCP, linux.TCP_USER_TIMEOUT, tcp.userTimeoutMs);
 }
 
 /** Small packets go at once: a question and its answer must not wait for each other (Nagle, delayed ACK). */

@@ -88,7 +88,8 @@ function portOf(libc: Libc, fd: number): number {
 export function acceptFrom(kernel: Kernel, { fd, address }: OpenListener, events: ListenerEvents): Listener {
   const acceptor = new Acceptor(kernel, fd, events);
   kernel.loop.watch(fd, acceptor, linux.EPOLLIN);
-  return { address, close: () => acceptor.close() };
+  // What its clients inherit is set on the descriptor by the main thread.
+  return { address, keepAlive: () => undefined, close: () => acceptor.close() };
 }
 
 class Acceptor implements Watcher {
@@ -113,6 +114,7 @@ class Acceptor implements Watcher {
 
   close(): void {
     if (!this.#open) return;
+    this.#takeWhoWaits();
     this.#open = false;
     if (!this.#resting) this.#kernel.loop.unwatch(this.#fd);
     // Its descriptor lives on in the main thread, but nobody may connect any more, to wait in vain.
@@ -126,6 +128,11 @@ class Acceptor implements Watcher {
       if (fd !== -1) this.#take(fd);
       else if (!this.#goesOn(this.#kernel.libc.errno())) return;
     }
+  }
+
+  /** Who has connected already would be reset with the socket. */
+  #takeWhoWaits(): void {
+    for (let fd = this.#accept(); fd !== -1; fd = this.#accept()) this.#take(fd);
   }
 
   #accept(): number {

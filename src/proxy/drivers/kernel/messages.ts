@@ -5,7 +5,7 @@ import { type Config } from '../../../config/schema.ts';
 import { type BackendView } from '../../../topology/model.ts';
 import { type NoticeBatch } from './notices.ts';
 import { type OpenListener } from './listener.ts';
-import { type TallyPlan } from './shared.ts';
+import { type TallyPlan } from './tally-plan.ts';
 
 /** What a worker is born with. */
 export interface WorkerStart {
@@ -14,7 +14,6 @@ export interface WorkerStart {
   readonly worker: number;
   readonly listeners: ReadonlyMap<string, OpenListener>;
   readonly plan: TallyPlan;
-  readonly tallies: SharedArrayBuffer;
   /** One byte per descriptor: 1 while the worker has it open. */
   readonly open: SharedArrayBuffer;
   /** Address and size of each memory mapping, zeros behind them. */
@@ -32,8 +31,22 @@ export interface VersionedView {
   readonly view: BackendView;
 }
 
+/** Another configuration, in force at once. */
+export interface Reconfiguration {
+  readonly version: number;
+  readonly frontends: Config['frontends'];
+  /** Of backends that are new to the workers. */
+  readonly views: readonly VersionedView[];
+  /** This worker's, of the ports that were opened for it; by frontend. */
+  readonly listeners: ReadonlyMap<string, OpenListener>;
+  readonly plan: TallyPlan;
+}
+
 export type ToWorker =
   | ({ readonly kind: 'view' } & VersionedView)
+  | ({ readonly kind: 'reconfigure' } & Reconfiguration)
+  /** There is no such backend any more. */
+  | { readonly kind: 'removed'; readonly backend: string }
   /** Stop accepting, let sessions end until the deadline, close the rest, and say `closed`. */
   | { readonly kind: 'drain'; readonly deadlineMs: number }
   | { readonly kind: 'close' };
@@ -43,5 +56,7 @@ export type FromWorker =
   | { readonly kind: 'ready'; readonly without: string | null }
   /** That view is in force: what it forbids is closed. */
   | { readonly kind: 'applied'; readonly version: number }
+  /** That configuration is in force. */
+  | { readonly kind: 'reconfigured'; readonly version: number }
   | { readonly kind: 'notices'; readonly batch: NoticeBatch }
   | { readonly kind: 'closed' };

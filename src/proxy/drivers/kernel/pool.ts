@@ -4,19 +4,23 @@
 
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
-import { type Config } from '../../../config/schema.ts';
+import { isDeepStrictEqual } from 'node:util';
+import { type Config, type FrontendConfig } from '../../../config/schema.ts';
 import { type Address } from '../../../core/address.ts';
 import { type Timer } from '../../../core/clock.ts';
 import { describeError, PointsmanError } from '../../../core/errors.ts';
 import { STUCK_CHECK_MS, STUCK_STRIKES, WORKER_END_MS } from '../../bounds.ts';
 import { type EngineObserver, type FrontendGauge } from '../../events.ts';
-import { type Proxy, type ProxyDeps } from '../../proxy.ts';
+import { planPorts, type PortPlan } from '../../ports.ts';
+import { type Proxy, type ProxyChange, type ProxyDeps } from '../../proxy.ts';
 import { hasServer } from '../../router.ts';
+import { applyKeepAlive } from './kernel.ts';
 import { type Libc } from './libc.ts';
 import { openListeners, type OpenListener } from './listener.ts';
 import { type FromWorker, type ToWorker, type VersionedView } from './messages.ts';
 import { play } from './notices.ts';
-import { allocateTallies, planTallies, SharedTallies, type TallyPlan } from './shared.ts';
+import { SharedTallies } from './shared.ts';
+import { planTallies, type TallyPlan, type TallyWish } from './tally-plan.ts';
 import { offsetOf } from '../../../core/thread-clock.ts';
 import { ViewGate } from './view-gate.ts';
 import { WorkerThread } from './worker-thread.ts';
@@ -31,15 +35,23 @@ export interface PoolDeps extends Pick<ProxyDeps, 'frontends' | 'topology' | 'cl
   readonly io: Config['engine']['io'];
 }
 
+/** By frontend: one for each worker. */
+type Listeners = ReadonlyMap<string, readonly OpenListener[]>;
+
 export class WorkerPool implements Proxy {
   readonly #deps: PoolDeps;
-  readonly #plan: TallyPlan;
-  readonly #tallies: SharedArrayBuffer;
+  #frontends: Config['frontends'];
+  /** Those that the configuration has no more, while they have clients. */
+  readonly #leaving = new Map<string, FrontendConfig>();
+  /** Backends whose views the workers have. */
+  readonly #backends: Set<string>;
+  #plan: TallyPlan;
   readonly #sums: SharedTallies;
   readonly #gate: ViewGate;
   readonly #threads: WorkerThread[] = [];
-  readonly #listeners = new Map<string, readonly OpenListener[]>();
-  readonly #unsubscribe: () => void;
+  #listeners: Listeners = new Map();
+  readonly #unsubscribe: readonly (() => void)[];
+  #version = 0;
   #watchdog: Timer | null = null;
   #ending = false;
   #withoutUring: string | null = null;
@@ -47,26 +59,23 @@ export class WorkerPool implements Proxy {
   constructor(deps: PoolDeps) {
     const { frontends, topology, workers } = deps;
     this.#deps = deps;
-    const backends = new Set(Object.values(frontends).map(({ backend }) => backend));
-    const views = [...backends].map(backend => topology.view(backend));
-    const present = (backend: string): readonly string[] =>
-      topology.view(backend).servers.map(({ name }) => name);
-    this.#plan = planTallies(frontends, deps.namesOf ?? present, workers);
-    this.#tallies = allocateTallies(this.#plan);
-    this.#sums = new SharedTallies(this.#plan, this.#tallies, 0);
-    this.#gate = new ViewGate(views);
-    this.#unsubscribe = topology.changes.subscribe(({ after }) => {
-      if (backends.has(after.name)) this.#publish(this.#gate.publish(after));
-    });
+    this.#frontends = frontends;
+    this.#backends = new Set(Object.values(frontends).map(({ backend }) => backend));
+    this.#plan = planTallies(this.#wishes(), workers);
+    this.#sums = new SharedTallies(this.#plan, 0);
+    this.#gate = new ViewGate([...this.#backends].map(backend => topology.view(backend)));
+    this.#unsubscribe = [
+      topology.changes.subscribe(({ after }) => {
+        if (this.#backends.has(after.name)) this.#publish(this.#gate.publish(after));
+      }),
+      topology.removals.subscribe(({ name }) => this.#remove(name)),
+    ];
   }
 
   async listen(): Promise<void> {
-    const { frontends, libc, workers } = this.#deps;
+    const { workers } = this.#deps;
     try {
-      for (const [frontend, { bind, tcp }] of Object.entries(frontends)) {
-        const request = { frontend, bind: await resolved(frontend, bind), tcp };
-        this.#listeners.set(frontend, openListeners(libc, request, workers));
-      }
+      this.#listeners = await this.#open(this.#frontends);
       for (let index = 0; index < workers; index += 1) this.#threads.push(this.#createThread(index));
       await Promise.all(this.#threads.map(thread => thread.start()));
       if (this.#deps.io === 'io_uring' && this.#withoutUring !== null) {
@@ -82,11 +91,25 @@ export class WorkerPool implements Proxy {
     this.#watch();
   }
 
+  async prepare(next: Config['frontends']): Promise<ProxyChange> {
+    const ports = planPorts(this.#frontends, next);
+    const isNew = (name: string): boolean => ports.get(name)?.from === null;
+    const opened = await this.#open(Object.fromEntries(Object.entries(next).filter(([name]) => isNew(name))));
+    return {
+      apply: () => this.#reconfigure(next, ports, opened),
+      abandon: () => this.#closeAll(opened),
+    };
+  }
+
   frontends(): readonly FrontendGauge[] {
-    const { frontends, topology, clock } = this.#deps;
-    return Object.entries(frontends).map(([name, config]) => {
+    for (const name of this.#leaving.keys()) {
+      if (this.#sums.total(name).connections === 0) this.#leaving.delete(name);
+    }
+    const { topology, clock } = this.#deps;
+    return [...Object.entries(this.#frontends), ...this.#leaving].map(([name, config]) => {
       const { connections, sessions, held, bytesUp, bytesDown } = this.#sums.total(name);
       const policy = { route: config.route, maxLagMs: config.maxLagMs };
+      const leaves = this.#leaving.has(name);
       return {
         name,
         bind: {
@@ -98,7 +121,8 @@ export class WorkerPool implements Proxy {
         connections,
         sessions,
         held,
-        available: !this.#ending && hasServer(policy, topology.view(config.backend), clock.now()),
+        available: !this.#ending && !leaves && hasServer(policy, topology.view(config.backend), clock.now()),
+        ...(leaves ? { leaving: true } : {}),
         bytesUp,
         bytesDown,
       };
@@ -106,7 +130,7 @@ export class WorkerPool implements Proxy {
   }
 
   sessionsOf(backend: string, server: string, frontend?: string): number {
-    if (frontend !== undefined) return this.#sums.sessionsFrom(frontend, server);
+    if (frontend !== undefined) return this.#sums.sessionsFrom(frontend, backend, server);
     return this.#sums.sessions(backend, server);
   }
 
@@ -123,32 +147,103 @@ export class WorkerPool implements Proxy {
   async #end(message: ToWorker, boundMs: number): Promise<void> {
     await Promise.all(this.#threads.map(thread => thread.end(message, boundMs)));
     this.#watchdog?.cancel();
-    this.#unsubscribe();
-    for (const { fd } of [...this.#listeners.values()].flat()) this.#deps.libc.close(fd);
-    this.#listeners.clear();
+    for (const unsubscribe of this.#unsubscribe) unsubscribe();
+    this.#closeAll(this.#listeners);
+    this.#listeners = new Map();
+  }
+
+  /** Opens a socket for each worker and frontend, or none. */
+  async #open(frontends: Config['frontends']): Promise<Listeners> {
+    const { libc, workers } = this.#deps;
+    const opened = new Map<string, readonly OpenListener[]>();
+    try {
+      for (const [frontend, { bind, tcp }] of Object.entries(frontends)) {
+        const request = { frontend, bind: await resolved(frontend, bind), tcp };
+        opened.set(frontend, openListeners(libc, request, workers));
+      }
+    } catch (thrown) {
+      this.#closeAll(opened);
+      throw thrown;
+    }
+    return opened;
+  }
+
+  #closeAll(listeners: Listeners): void {
+    for (const { fd } of [...listeners.values()].flat()) this.#deps.libc.close(fd);
+  }
+
+  /** In one turn on this thread; each worker does it in one turn of its own. */
+  async #reconfigure(next: Config['frontends'], ports: PortPlan, opened: Listeners): Promise<void> {
+    const before = this.#listeners;
+    const had = this.#frontends;
+    this.#frontends = next;
+    this.#listeners = new Map(
+      [...ports].map(([name, { from }]) => [name, (from === null ? opened : before).get(from ?? name) ?? []]),
+    );
+    for (const [name, config] of Object.entries(had)) if (!(name in next)) this.#leaving.set(name, config);
+    for (const [name, { tcp }] of Object.entries(next)) {
+      this.#leaving.delete(name);
+      if (isDeepStrictEqual(had[name]?.tcp, tcp)) continue;
+      for (const { fd } of this.#listeners.get(name) ?? []) applyKeepAlive(this.#deps.libc, fd, tcp, true);
+    }
+    const views = this.#adopt(next);
+    this.#plan = planTallies(this.#wishes(), this.#deps.workers, this.#plan, name =>
+      this.#backends.has(name),
+    );
+    this.#sums.follow(this.#plan);
+    this.#version += 1;
+    const change = { version: this.#version, frontends: next, views, plan: this.#plan };
+    await Promise.all(
+      this.#threads.map((thread, index) =>
+        thread.reconfigure({ ...change, listeners: listenersOf(index, opened) }),
+      ),
+    );
+    const kept = new Set([...this.#listeners.values()].flat());
+    for (const one of [...before.values()].flat()) if (!kept.has(one)) this.#deps.libc.close(one.fd);
+  }
+
+  /** The views of backends that the workers don't know yet. */
+  #adopt(frontends: Config['frontends']): readonly VersionedView[] {
+    const { topology } = this.#deps;
+    const wanted = new Set(Object.values(frontends).map(({ backend }) => backend));
+    return [...wanted].flatMap(backend => {
+      if (this.#backends.has(backend)) return [];
+      this.#backends.add(backend);
+      return [this.#gate.add(topology.view(backend))];
+    });
+  }
+
+  #remove(backend: string): void {
+    if (!this.#backends.delete(backend)) return;
+    this.#gate.remove(backend);
+    for (const thread of this.#threads) thread.send({ kind: 'removed', backend });
+  }
+
+  /** Of each frontend with clients: every name that a member of its backend may have. */
+  #wishes(): readonly TallyWish[] {
+    const { topology, namesOf = () => [] } = this.#deps;
+    return [...Object.entries(this.#frontends), ...this.#leaving].map(([name, { backend }]) => {
+      if (!this.#backends.has(backend)) return { name, backend, servers: [] };
+      const present = topology.view(backend).servers.map(server => server.name);
+      return { name, backend, servers: [...new Set([...namesOf(backend), ...present])] };
+    });
   }
 
   #createThread(index: number): WorkerThread {
-    const { libc, clock, frontends } = this.#deps;
-    const own = new SharedTallies(this.#plan, this.#tallies, index);
+    const { libc, clock } = this.#deps;
     return new WorkerThread(index, libc, clock, {
       birth: () => ({
-        frontends,
+        frontends: this.#frontends,
         views: this.#gate.join(index),
         worker: index,
         uring: this.#deps.io !== 'epoll',
-        listeners: new Map(
-          [...this.#listeners].flatMap(([name, all]) =>
-            all.slice(index, index + 1).map(one => [name, one] as const),
-          ),
-        ),
+        listeners: listenersOf(index, this.#listeners),
         plan: this.#plan,
-        tallies: this.#tallies,
         clockOffsetMs: offsetOf(clock),
       }),
       told: message => this.#told(index, message),
       lost: detail => {
-        this.#deps.observer.workerLost(own.clear(), detail);
+        this.#deps.observer.workerLost(new SharedTallies(this.#plan, index).clear(), detail);
         for (const view of this.#gate.lost(index)) this.#publish(view);
       },
     });
@@ -170,6 +265,7 @@ export class WorkerPool implements Proxy {
           this.#withoutUring = message.without;
         }
         return;
+      case 'reconfigured':
       case 'closed':
     }
   }
@@ -185,6 +281,12 @@ export class WorkerPool implements Proxy {
       this.#watch();
     });
   }
+}
+
+function listenersOf(worker: number, listeners: Listeners): ReadonlyMap<string, OpenListener> {
+  return new Map(
+    [...listeners].flatMap(([name, all]) => all.slice(worker, worker + 1).map(one => [name, one] as const)),
+  );
 }
 
 /** The kernel takes addresses only; the first that Node's resolver gives, as node:net does. */

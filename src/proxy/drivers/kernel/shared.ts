@@ -1,96 +1,82 @@
-// The tallies of all workers in one piece of shared memory: each worker writes its own cells, everybody reads all.
+// The tallies of all workers in shared memory: each worker writes its own cells, everybody reads all.
 // A cell is a double with one writer, so nothing is locked and a reader sees a number that was true a moment ago.
-// Limits across workers are kept by writing first and judging then (frontend.ts); made by pool.ts, used in every worker.
+// Limits across workers are kept by writing first and judging then (frontend.ts). Which memory there is says the plan
+// (tally-plan.ts); after a reload another one, with the same memory for what stays. Used by pool.ts and in every worker.
 
-import { type Config } from '../../../config/schema.ts';
 import { type LostSessions } from '../../events.ts';
 import { type FrontendTally, type ServerTally, type Tallies } from '../../tallies.ts';
+import { FRONTEND_CELLS, SERVER_CELLS, type TallyPlan } from './tally-plan.ts';
 
-const FRONTEND_CELLS = 6;
-const SERVER_CELLS = 2;
-
-/** Of a frontend: names of its backend's servers, those that may come later among them, in order. */
-export interface TallyPlan {
-  readonly workers: number;
-  readonly frontends: readonly {
-    readonly name: string;
-    readonly backend: string;
-    readonly servers: readonly string[];
-  }[];
-}
-
-export function planTallies(
-  frontends: Config['frontends'],
-  serversOf: (backend: string) => readonly string[],
-  workers: number,
-): TallyPlan {
-  return {
-    workers,
-    frontends: Object.entries(frontends).map(([name, { backend }]) => ({
-      name,
-      backend,
-      servers: serversOf(backend),
-    })),
-  };
-}
-
-const cellsOf = (servers: readonly string[]): number => FRONTEND_CELLS + SERVER_CELLS * servers.length;
-
-export function allocateTallies(plan: TallyPlan): SharedArrayBuffer {
-  return new SharedArrayBuffer(8 * plan.workers * stride(plan));
-}
-
-const stride = ({ frontends }: TallyPlan): number =>
-  frontends.reduce((sum, { servers }) => sum + cellsOf(servers), 0);
+type ByServer = Map<string, SharedServer>;
 
 export class SharedTallies implements Tallies {
-  readonly #cells: Float64Array;
-  readonly #plan: TallyPlan;
-  readonly #stride: number;
-  readonly #frontends = new Map<string, SharedFrontend>();
-  // By name in two steps: a name put together for each look-up would cost more than the look-up.
-  readonly #servers = new Map<string, ReadonlyMap<string, SharedServer>>();
-  /** By backend and server: where its cells begin, of every frontend and worker. */
-  readonly #places = new Map<string, Map<string, number[]>>();
+  readonly #worker: number;
+  #plan: TallyPlan;
+  #frontends: ReadonlyMap<string, SharedFrontend> = new Map();
+  // By name in steps: a name put together for each look-up would cost more than the look-up.
+  #servers: ReadonlyMap<string, ReadonlyMap<string, ByServer>> = new Map();
+  /** By backend and server: the cells of every frontend. */
+  #places: ReadonlyMap<string, ReadonlyMap<string, readonly SharedServer[]>> = new Map();
 
   /** `worker`: whose cells are written. */
-  constructor(plan: TallyPlan, memory: SharedArrayBuffer, worker: number) {
-    this.#cells = new Float64Array(memory);
+  constructor(plan: TallyPlan, worker: number) {
+    this.#worker = worker;
     this.#plan = plan;
-    this.#stride = stride(plan);
-    let at = worker * this.#stride;
-    for (const { name, backend, servers } of plan.frontends) {
-      this.#frontends.set(name, new SharedFrontend(this.#cells, at, this.#stride));
-      const own = new Map<string, SharedServer>();
-      servers.forEach((server, index) => {
-        const place = at + FRONTEND_CELLS + SERVER_CELLS * index;
-        own.set(server, new SharedServer(this.#cells, place));
-        this.#note(backend, server, place % this.#stride);
-      });
-      this.#servers.set(name, own);
-      at += cellsOf(servers);
+    this.follow(plan);
+  }
+
+  /** What is found from now on; what was found before stays good while its memory is in the plan. */
+  follow(plan: TallyPlan): void {
+    this.#plan = plan;
+    const frontends = new Map<string, SharedFrontend>();
+    const servers = new Map<string, Map<string, ByServer>>();
+    const places = new Map<string, Map<string, SharedServer[]>>();
+    for (const { name, memory, blocks } of plan.frontends) {
+      frontends.set(name, new SharedFrontend(new Float64Array(memory), this.#worker * FRONTEND_CELLS));
+      const own = new Map<string, ByServer>();
+      servers.set(name, own);
+      for (const block of blocks) {
+        const cells = new Float64Array(block.memory);
+        const stride = SERVER_CELLS * block.servers.length;
+        const byServer = own.get(block.backend) ?? new Map<string, SharedServer>();
+        own.set(block.backend, byServer);
+        const ofBackend = places.get(block.backend) ?? new Map<string, SharedServer[]>();
+        places.set(block.backend, ofBackend);
+        for (const [index, server] of block.servers.entries()) {
+          const place = new SharedServer(cells, this.#worker * stride + SERVER_CELLS * index, stride);
+          byServer.set(server, place);
+          ofBackend.set(server, [...(ofBackend.get(server) ?? []), place]);
+        }
+      }
     }
+    this.#frontends = frontends;
+    this.#servers = servers;
+    this.#places = places;
   }
 
   frontend(name: string): FrontendTally {
     return known(this.#frontends.get(name));
   }
 
-  server(frontend: string, _backend: string, server: string): ServerTally {
-    return known(this.#servers.get(frontend)?.get(server));
+  server(frontend: string, backend: string, server: string): ServerTally {
+    return known(this.#servers.get(frontend)?.get(backend)?.get(server));
   }
 
   load(backend: string, server: string): number {
-    return this.#sum(backend, server, 0) + this.#sum(backend, server, 1);
+    let sum = 0;
+    for (const place of this.#places.get(backend)?.get(server) ?? []) sum += place.sumOf(0) + place.sumOf(1);
+    return sum;
   }
 
   sessions(backend: string, server: string): number {
-    return this.#sum(backend, server, 0);
+    let sum = 0;
+    for (const place of this.#places.get(backend)?.get(server) ?? []) sum += place.sumOf(0);
+    return sum;
   }
 
-  /** Sessions of one frontend to one server of its backend, of every worker together. */
-  sessionsFrom(frontend: string, server: string): number {
-    return known(this.#servers.get(frontend)?.get(server)).sessionsOfAll(this.#stride);
+  /** Sessions of one frontend to one server, of every worker together. */
+  sessionsFrom(frontend: string, backend: string, server: string): number {
+    return this.#servers.get(frontend)?.get(backend)?.get(server)?.sumOf(0) ?? 0;
   }
 
   /** The sums of a frontend over all workers. */
@@ -103,29 +89,17 @@ export class SharedTallies implements Tallies {
 
   /** Sets what this worker has open to 0, and returns how many sessions that were, by frontend and server. */
   clear(): readonly LostSessions[] {
-    return this.#plan.frontends.flatMap(({ name, backend, servers }) => {
+    return this.#plan.frontends.flatMap(({ name, blocks }) => {
       Object.assign(this.frontend(name), { connections: 0, admitted: 0, sessions: 0, held: 0 });
-      return servers.flatMap(server => {
-        const tally = this.server(name, backend, server);
-        const { sessions } = tally;
-        Object.assign(tally, { sessions: 0, dials: 0 });
-        return sessions === 0 ? [] : [{ frontend: name, backend, server, sessions }];
-      });
+      return blocks.flatMap(({ backend, servers }) =>
+        servers.flatMap(server => {
+          const tally = this.server(name, backend, server);
+          const { sessions } = tally;
+          Object.assign(tally, { sessions: 0, dials: 0 });
+          return sessions === 0 ? [] : [{ frontend: name, backend, server, sessions }];
+        }),
+      );
     });
-  }
-
-  #note(backend: string, server: string, first: number): void {
-    let places = this.#places.get(backend);
-    if (places === undefined) this.#places.set(backend, (places = new Map()));
-    const known = places.get(server) ?? [];
-    for (let place = first; place < this.#cells.length; place += this.#stride) known.push(place);
-    places.set(server, known);
-  }
-
-  #sum(backend: string, server: string, cell: 0 | 1): number {
-    let sum = 0;
-    for (const place of this.#places.get(backend)?.get(server) ?? []) sum += this.#cells[place + cell] ?? 0;
-    return sum;
   }
 }
 
@@ -137,12 +111,10 @@ function known<T>(tally: T | undefined): T {
 class SharedFrontend implements FrontendTally {
   readonly #cells: Float64Array;
   readonly #at: number;
-  readonly #stride: number;
 
-  constructor(cells: Float64Array, at: number, stride: number) {
+  constructor(cells: Float64Array, at: number) {
     this.#cells = cells;
     this.#at = at;
-    this.#stride = stride;
   }
 
   get connections(): number {
@@ -198,8 +170,7 @@ class SharedFrontend implements FrontendTally {
 
   #sum(cell: number): number {
     let sum = 0;
-    const first = (this.#at % this.#stride) + cell;
-    for (let at = first; at < this.#cells.length; at += this.#stride) sum += this.#cells[at] ?? 0;
+    for (let at = cell; at < this.#cells.length; at += FRONTEND_CELLS) sum += this.#cells[at] ?? 0;
     return sum;
   }
 }
@@ -207,10 +178,13 @@ class SharedFrontend implements FrontendTally {
 class SharedServer implements ServerTally {
   readonly #cells: Float64Array;
   readonly #at: number;
+  readonly #stride: number;
 
-  constructor(cells: Float64Array, at: number) {
+  /** `stride`: from a worker's cell to the next worker's. */
+  constructor(cells: Float64Array, at: number, stride: number) {
     this.#cells = cells;
     this.#at = at;
+    this.#stride = stride;
   }
 
   get sessions(): number {
@@ -226,10 +200,11 @@ class SharedServer implements ServerTally {
     this.#cells[this.#at + 1] = value;
   }
 
-  /** `stride`: from a worker's cell to the next worker's. */
-  sessionsOfAll(stride: number): number {
+  /** Of every worker together: the sessions (0), or the dials (1). */
+  sumOf(cell: 0 | 1): number {
     let sum = 0;
-    for (let at = this.#at % stride; at < this.#cells.length; at += stride) sum += this.#cells[at] ?? 0;
+    const first = (this.#at % this.#stride) + cell;
+    for (let at = first; at < this.#cells.length; at += this.#stride) sum += this.#cells[at] ?? 0;
     return sum;
   }
 }

@@ -16,24 +16,34 @@ interface Gate {
   sent: VersionedView;
 }
 
+const gateAt = (sent: VersionedView): Gate => ({
+  named: sent.view.primary,
+  withheld: false,
+  barrier: null,
+  latest: sent.view,
+  sent,
+});
+
 export class ViewGate {
   readonly #workers = new Set<number>();
   readonly #gates: Map<string, Gate>;
   #version = 0;
 
   constructor(views: readonly BackendView[]) {
-    this.#gates = new Map(
-      views.map(view => {
-        const gate: Gate = {
-          named: view.primary,
-          withheld: false,
-          barrier: null,
-          latest: view,
-          sent: { version: 0, view },
-        };
-        return [view.name, gate];
-      }),
-    );
+    this.#gates = new Map(views.map(view => [view.name, gateAt({ version: 0, view })]));
+  }
+
+  /** A backend that the workers don't know yet: they have no sessions to it, and may have its view as it is. */
+  add(view: BackendView): VersionedView {
+    this.#version += 1;
+    const gate = gateAt({ version: this.#version, view });
+    this.#gates.set(view.name, gate);
+    return gate.sent;
+  }
+
+  /** A backend that is no more. */
+  remove(backend: string): void {
+    this.#gates.delete(backend);
   }
 
   /** What a new worker is born with; it has no sessions, so nobody waits for it, but it may have to wait for others. */

@@ -8,7 +8,13 @@ import { describeError, invariant, PointsmanError } from '../../../core/errors.t
 import { WORKER_RESTART_MAX_MS, WORKER_RESTART_MIN_MS, WORKER_STEADY_MS } from '../../bounds.ts';
 import * as linux from './libc.ts';
 import { int32, type Libc } from './libc.ts';
-import { type FromWorker, type ToWorker, type VersionedView, type WorkerStart } from './messages.ts';
+import {
+  type FromWorker,
+  type Reconfiguration,
+  type ToWorker,
+  type VersionedView,
+  type WorkerStart,
+} from './messages.ts';
 
 /** Descriptors are numbered from the lowest free: this many can be open in one process (fs.nr_open's default). */
 const DESCRIPTORS_MAX = 1024 * 1024;
@@ -26,6 +32,8 @@ export interface ThreadHost {
 }
 
 export class WorkerThread {
+  /** By version of a configuration: who waits for it to be in force here. */
+  readonly #awaited = new Map<number, () => void>();
   readonly #index: number;
   readonly #libc: Libc;
   readonly #clock: Clock;
@@ -73,6 +81,15 @@ export class WorkerThread {
     if (this.#worker === null) return;
     this.#shown = view.version;
     this.send({ kind: 'view', ...view });
+  }
+
+  /** Resolves when it is in force; or the worker is gone, since the next one is born with it. */
+  reconfigure(change: Reconfiguration): Promise<void> {
+    if (this.#worker === null) return Promise.resolve();
+    return new Promise(resolve => {
+      this.#awaited.set(change.version, resolve);
+      this.send({ kind: 'reconfigure', ...change });
+    });
   }
 
   /**
@@ -132,6 +149,7 @@ export class WorkerThread {
         ready();
       }
       if (message.kind === 'applied') this.#applied = message.version;
+      if (message.kind === 'reconfigured') this.#reconfigured(message.version);
       this.#host.told(message);
     });
     worker.on('error', thrown => {
@@ -150,7 +168,13 @@ export class WorkerThread {
     this.#closeDescriptors();
     this.#unmap();
     if (!this.#ending) this.#replace();
+    for (const version of this.#awaited.keys()) this.#reconfigured(version);
     for (const resolve of this.#gone.splice(0)) resolve();
+  }
+
+  #reconfigured(version: number): void {
+    this.#awaited.get(version)?.();
+    this.#awaited.delete(version);
   }
 
   #replace(): void {

@@ -12,7 +12,13 @@ import { createKernelDriver } from './driver.ts';
 import { Kernel } from './kernel.ts';
 import { loadLibc } from './libc.ts';
 import { Loop } from './loop.ts';
-import { type FromWorker, type ToWorker, type VersionedView, type WorkerStart } from './messages.ts';
+import {
+  type FromWorker,
+  type Reconfiguration,
+  type ToWorker,
+  type VersionedView,
+  type WorkerStart,
+} from './messages.ts';
 import { createGatherer } from './notices.ts';
 import { SharedTallies } from './shared.ts';
 import { openUring } from './uring.ts';
@@ -38,17 +44,20 @@ const gatherer = createGatherer(loop.clock, batch => send({ kind: 'notices', bat
 
 const views = new Map(start.views.map(({ view }) => [view.name, view]));
 const changes = new Topic<BackendChange>();
+const removals = new Topic<BackendView>();
 const view = (backend: string): BackendView => {
   const found = views.get(backend);
   if (found === undefined) throw new PointsmanError('INTERNAL', `no backend ${backend}`);
   return found;
 };
 
+const listeners = new Map(start.listeners);
+const tallies = new SharedTallies(start.plan, start.worker);
 const proxy = createProxy({
   frontends: start.frontends,
-  topology: { view, changes },
-  driver: createKernelDriver(kernel, start.listeners),
-  tallies: new SharedTallies(start.plan, start.tallies, start.worker),
+  topology: { view, changes, removals },
+  driver: createKernelDriver(kernel, listeners),
+  tallies,
   workers: start.plan.workers,
   clock: loop.clock,
   random: systemRandom,
@@ -62,6 +71,23 @@ function apply({ version, view: after }: VersionedView): void {
   // What was closed is told before it is said to be done.
   gatherer.flush();
   send({ kind: 'applied', version });
+}
+
+function remove(backend: string): void {
+  removals.publish(view(backend));
+  views.delete(backend);
+  gatherer.flush();
+}
+
+/** Its promises settle before Node's loop goes on, and ours: the sockets are open already. */
+async function reconfigure({ version, frontends, plan, ...change }: Reconfiguration): Promise<void> {
+  for (const { view: added } of change.views) views.set(added.name, added);
+  for (const [name, listener] of change.listeners) listeners.set(name, listener);
+  tallies.follow(plan);
+  const prepared = await proxy.prepare(frontends);
+  await prepared.apply();
+  gatherer.flush();
+  send({ kind: 'reconfigured', version });
 }
 
 /** `work` waits for promises, so Node's loop gets a turn after each round of ours. */
@@ -81,6 +107,12 @@ port.on('message', (message: ToWorker) => {
   switch (message.kind) {
     case 'view':
       apply(message);
+      return;
+    case 'removed':
+      remove(message.backend);
+      return;
+    case 'reconfigure':
+      void reconfigure(message);
       return;
     case 'drain':
       end(proxy.drain(message.deadlineMs));

@@ -7,7 +7,13 @@ import { formatAddress } from '../../../core/address.ts';
 import { type Clock } from '../../../core/clock.ts';
 import { describeError, PointsmanError } from '../../../core/errors.ts';
 import { ACCEPT_ERROR_INTERVAL_MS, LISTEN_BACKLOG } from '../../bounds.ts';
-import { type IncomingClient, type Listener, type ListenerEvents, type ListenRequest } from '../../driver.ts';
+import {
+  type IncomingClient,
+  type Listener,
+  type ListenerEvents,
+  type ListenRequest,
+  type TcpOptions,
+} from '../../driver.ts';
 import { createThrottle } from '../../throttle.ts';
 import { NetSocket } from './socket.ts';
 
@@ -24,6 +30,8 @@ export function listen(
     keepAliveInitialDelay: tcp.keepaliveIdleSeconds * 1000,
   });
   const throttle = createThrottle(ACCEPT_ERROR_INTERVAL_MS);
+  /** Since it was opened they were changed: node:net gives the first ones only. */
+  let changed: TcpOptions | null = null;
   return new Promise((resolve, reject) => {
     const onBindError = (thrown: Error): void => {
       const { message } = describeError(thrown);
@@ -41,11 +49,18 @@ export function listen(
       });
       server.on('connection', socket => {
         const client = incoming(socket, clock);
+        if (changed !== null) client?.socket.keepAlive(changed);
         if (client !== null) events.accepted(client);
       });
       const bound = server.address();
       const port = bound !== null && typeof bound === 'object' ? bound.port : bind.port;
-      resolve({ address: { host: bind.host, port }, close: () => void server.close() });
+      resolve({
+        address: { host: bind.host, port },
+        keepAlive(next) {
+          changed = next;
+        },
+        close: () => void server.close(),
+      });
     });
   });
 }

@@ -2,29 +2,18 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { configSchema } from '../../../../../src/config/schema.ts';
-import {
-  allocateTallies,
-  planTallies,
-  SharedTallies,
-} from '../../../../../src/proxy/drivers/kernel/shared.ts';
+import { SharedTallies } from '../../../../../src/proxy/drivers/kernel/shared.ts';
+import { planTallies, type TallyWish } from '../../../../../src/proxy/drivers/kernel/tally-plan.ts';
 
-const { frontends } = configSchema.parse({
-  frontends: {
-    app: { bind: '127.0.0.1:0', backend: 'db' },
-    reads: { bind: '127.0.0.1:0', backend: 'db', route: 'replica' },
-    site: { bind: '127.0.0.1:0', backend: 'web', route: 'any' },
-  },
-  backends: {
-    db: { protocol: 'tcp', servers: { s1: '127.0.0.1:1', s2: '127.0.0.1:2' } },
-    web: { protocol: 'tcp', servers: { s1: '127.0.0.1:3' } },
-  },
-});
+const wishes: readonly TallyWish[] = [
+  { name: 'app', backend: 'db', servers: ['s1', 's2'] },
+  { name: 'reads', backend: 'db', servers: ['s1', 's2'] },
+  { name: 'site', backend: 'web', servers: ['s1'] },
+];
 
 function workers(count: number): readonly SharedTallies[] {
-  const plan = planTallies(frontends, backend => (backend === 'db' ? ['s1', 's2'] : ['s1']), count);
-  const memory = allocateTallies(plan);
-  return Array.from({ length: count }, (_, index) => new SharedTallies(plan, memory, index));
+  const plan = planTallies(wishes, count);
+  return Array.from({ length: count }, (_, index) => new SharedTallies(plan, index));
 }
 
 test('tallies: every number has a place of its own, and the sum over workers is seen by each', () => {
@@ -103,4 +92,51 @@ test('tallies: what a dead worker had open is cleared and named; bytes stay, and
 test('tallies: a name that is not in the plan is an error', () => {
   assert.throws(() => workers(1)[0]!.frontend('nobody'), RangeError);
   assert.throws(() => workers(1)[0]!.server('app', 'db', 's9'), RangeError);
+});
+
+test('tallies: another plan goes on counting what stays, and what is under way to a backend that a frontend has left', () => {
+  const before = planTallies(wishes, 2);
+  const both = [new SharedTallies(before, 0), new SharedTallies(before, 1)];
+  for (const tallies of both) {
+    tallies.frontend('app').bytesUp += 10;
+    tallies.server('app', 'db', 's1').sessions += 1;
+    tallies.server('reads', 'db', 's2').sessions += 1;
+  }
+  const held = both[0]!.server('app', 'db', 's1');
+  const next: readonly TallyWish[] = [
+    { name: 'new', backend: 'web', servers: ['s1'] },
+    { name: 'app', backend: 'web', servers: ['s1'] },
+    { name: 'reads', backend: 'db', servers: ['s2', 's3'] },
+  ];
+  const after = planTallies(next, 2, before);
+  for (const tallies of both) tallies.follow(after);
+  const [first, second] = both;
+  assert.equal(first!.total('app').bytesUp, 20);
+  assert.deepEqual([first!.sessions('db', 's1'), second!.sessions('db', 's2')], [2, 2]);
+  held.sessions -= 1;
+  assert.equal(second!.sessions('db', 's1'), 1);
+  second!.server('reads', 'db', 's3').dials += 1;
+  second!.server('app', 'web', 's1').dials += 1;
+  assert.deepEqual([first!.load('db', 's3'), first!.load('web', 's1')], [1, 1]);
+  assert.throws(() => first!.frontend('site'), RangeError);
+  assert.deepEqual(second!.clear(), [
+    { frontend: 'app', backend: 'db', server: 's1', sessions: 1 },
+    { frontend: 'reads', backend: 'db', server: 's2', sessions: 1 },
+  ]);
+});
+
+test('tallies: what belongs to a backend that is no more is dropped, and servers that come and go leave nothing behind', () => {
+  let plan = planTallies(wishes, 1);
+  for (let round = 0; round < 20; round += 1) {
+    plan = planTallies([{ name: 'app', backend: 'db', servers: ['s1', `r${round}`] }], 1, plan);
+  }
+  assert.deepEqual(
+    plan.frontends[0]!.blocks.flatMap(({ servers }) => servers),
+    ['s1', 's2', 'r19'],
+  );
+  plan = planTallies([{ name: 'app', backend: 'web', servers: ['s1'] }], 1, plan, name => name !== 'db');
+  assert.deepEqual(
+    plan.frontends[0]!.blocks.map(({ backend }) => backend),
+    ['web'],
+  );
 });

@@ -5,7 +5,7 @@ import { test, type TestContext } from 'node:test';
 import { configSchema, type Config } from '../../../../../src/config/schema.ts';
 import { loadLibc } from '../../../../../src/proxy/drivers/kernel/libc.ts';
 import { type FromWorker } from '../../../../../src/proxy/drivers/kernel/messages.ts';
-import { allocateTallies, planTallies } from '../../../../../src/proxy/drivers/kernel/shared.ts';
+import { planTallies } from '../../../../../src/proxy/drivers/kernel/tally-plan.ts';
 import { offsetOf } from '../../../../../src/core/thread-clock.ts';
 import { WorkerThread } from '../../../../../src/proxy/drivers/kernel/worker-thread.ts';
 import { FakeClock } from '../../../../support/fake-clock.ts';
@@ -30,8 +30,10 @@ async function create(t: TestContext, frontends: Config['frontends'] = {}): Prom
   const clock = new FakeClock();
   const told: FromWorker[] = [];
   const lost: string[] = [];
-  const plan = planTallies(frontends, () => ['pg1', 'pg2'], 1);
-  const tallies = allocateTallies(plan);
+  const plan = planTallies(
+    Object.entries(frontends).map(([name, { backend }]) => ({ name, backend, servers: ['pg1', 'pg2'] })),
+    1,
+  );
   const thread = new WorkerThread(0, loaded.libc, clock, {
     birth: () => ({
       frontends,
@@ -39,7 +41,6 @@ async function create(t: TestContext, frontends: Config['frontends'] = {}): Prom
       worker: 0,
       listeners: new Map(),
       plan,
-      tallies,
       uring: false,
       clockOffsetMs: offsetOf(clock),
     }),
