@@ -154,6 +154,7 @@ function typeName(schema: JsonSchema): string {
   const number = forms.find(({ type }) => type === 'integer');
   if (number !== undefined) return `number, ${number.minimum ?? 0} to ${number.maximum ?? 'any'}`;
   if (forms.some(({ type }) => type === 'array')) return 'list';
+  if (forms.some(({ type }) => type === 'boolean')) return '`true`, `false`';
   return forms.some(({ type }) => type === 'object') ? 'mapping' : 'text';
 }
 

@@ -11,6 +11,7 @@ import { redisBackend } from './backends/redis.ts';
 import { tcpBackend } from './backends/tcp.ts';
 import { dns } from './schema-dns.ts';
 import { frontend } from './schema-frontend.ts';
+import { runbooks } from './schema-runbook.ts';
 import { adminTls } from './schema-tls.ts';
 import { address, duration, name } from './schema-values.ts';
 
@@ -109,6 +110,7 @@ export const configSchema = z
           app: { protocol: 'postgres', check: { user: 'probe' }, servers: { pg1: '10.0.0.1:5432' } },
         },
       }),
+    runbooks,
   })
   .transform(c => ({
     admin: c.admin,
@@ -119,6 +121,7 @@ export const configSchema = z
     drainTimeoutMs: c.drain_timeout,
     frontends: c.frontends,
     backends: c.backends,
+    runbooks: c.runbooks,
   }));
 
 export type Config = z.output<typeof configSchema>;
@@ -140,5 +143,8 @@ type PostgresBackend = Extract<BackendConfig, { protocol: 'postgres' }>;
 export type PgAutoFailoverConfig = NonNullable<PostgresBackend['pgAutoFailover']>;
 export type DnsConfig = Config['dns'];
 export type DiscoveryConfig = NonNullable<BackendConfig['dns']>;
+export type RunbookConfig = Config['runbooks'][string];
+export type StepConfig = RunbookConfig['steps'][string];
+export type StepAction = StepConfig['action'];
 export type Route = FrontendConfig['route'];
 export type Balance = FrontendConfig['balance'];

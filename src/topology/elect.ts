@@ -2,6 +2,7 @@
 // Follows the databases' own roles and never orders anything. Called by topology.ts on every probe result.
 
 import { factsOf } from '../health/result.ts';
+import { bannedBy, isAppointed, isExcluded } from './directive.ts';
 import { type Ballot, type Choice, type Claimant, type Election, type Evidence } from './evidence.ts';
 import { isFresh, type ServerView } from './model.ts';
 import { isForbidden, isNamed, objectionTo } from './opinion.ts';
@@ -20,23 +21,31 @@ export function elect<Memory>(ballot: Ballot<Memory>, evidence: Evidence<Memory>
   return {
     primary: choice.primary,
     splitBrain,
-    memory: evidence.remember(ballot, chosen ?? null),
+    memory: evidence.remember(pastOf(ballot, chosen), chosen ?? null),
     refusals,
     reasons: [...choice.reasons, ...caveats(evidence, chosen, ballot), ...refusals.values()],
   };
 }
 
-/** What speaks against a claimant: the orchestrator, what its protocol tells, or that it has only just returned. */
+/** With whom a book makes the primary a new history begins: what was remembered is that of another. */
+function pastOf<Memory>(ballot: Ballot<Memory>, chosen: Claimant | undefined): Ballot<Memory> {
+  return chosen !== undefined && isAppointed(ballot.directive, chosen.name)
+    ? { ...ballot, memory: null }
+    : ballot;
+}
+
+/** What speaks against a claimant: the orchestrator, a runbook, what its protocol tells, or that it has only just returned. */
 function refusalOf<Memory>(
   claimant: Claimant,
   ballot: Ballot<Memory>,
   evidence: Evidence<Memory>,
 ): string | null {
-  return (
-    objectionTo(ballot.opinion, claimant.server, ballot) ??
-    evidence.refusalOf(claimant, ballot) ??
-    unsettled(claimant, ballot, evidence)
-  );
+  const { opinion, directive } = ballot;
+  const isProven = (): boolean => evidence.promotionOf(claimant, ballot) !== null;
+  const forbidden =
+    objectionTo(opinion, claimant.server, ballot) ?? bannedBy(directive, claimant.name, isProven);
+  if (forbidden !== null || isAppointed(directive, claimant.name)) return forbidden;
+  return evidence.refusalOf(claimant, ballot) ?? unsettled(claimant, ballot, evidence);
 }
 
 /** A server that was away may have been replaced without its knowledge: by somebody who is still about to promote another. */
@@ -59,7 +68,8 @@ function proofOf<Memory>(
   ballot: Ballot<Memory>,
   evidence: Evidence<Memory>,
 ): string | null {
-  const { opinion, servers } = ballot;
+  const { opinion, servers, directive } = ballot;
+  if (directive !== null && isAppointed(directive, claimant.name)) return directive.words;
   if (opinion !== null && !opinion.passive && isNamed(opinion, claimant.server, servers)) {
     return `${opinion.words}, and it says so itself`;
   }
@@ -86,7 +96,7 @@ function choose<Memory>(
   const [first, ...others] = eligible;
   const refused = claimants.filter(claimant => !eligible.includes(claimant)).map(({ name }) => name);
   if (first === undefined) return withoutClaimant(ballot, refused);
-  if (ballot.policy === 'block' && claimants.length > 1) {
+  if (ballot.policy === 'block' && claimants.length > 1 && !isAppointed(ballot.directive, first.name)) {
     return none(`${names(claimants)} all claim to be writable; multiple_writers: block`);
   }
   const knowsNothing = ballot.current === null && ballot.memory === null;
@@ -138,12 +148,15 @@ function againstDoubt<Memory>(
  * A frozen one must have no sessions left to write with when it thaws.
  */
 function withoutClaimant(ballot: Ballot<unknown>, refused: readonly string[]): Choice {
-  const { servers, current, opinion } = ballot;
+  const { servers, current, opinion, directive } = ballot;
   const present = servers.find(server => server.name === current);
   if (present === undefined) {
     return none(refused.length > 0 ? 'no writable server may be followed' : 'no server is writable');
   }
   if (standing(present, refused) === 'doubtful') {
+    if (directive !== null && isExcluded(directive, present.name)) {
+      return none(`${present.name} is in doubt, and ${directive.words}`);
+    }
     if (opinion !== null && isForbidden(opinion, present, ballot)) {
       return none(`${present.name} is in doubt, and ${opinion.words}`);
     }

@@ -11,9 +11,10 @@ import { hasRoles, isFresh, type BackendView, type ServerView } from './model.ts
 /**
  * Whether this is the primary, its newest result says "writable" and is not older than `freshnessMs`.
  * An elected primary in doubt (a missed probe, a busy server) is not accepting: it keeps its sessions and gets no new ones.
+ * Nor is one that a runbook is about to replace (`held`).
  */
 function isWritable(server: ServerView, view: BackendView, now: MonotonicMs): boolean {
-  if (server.name !== view.primary || !isAnswering(server, view, now)) return false;
+  if (server.name !== view.primary || view.held !== null || !isAnswering(server, view, now)) return false;
   const facts = factsOf(server.result);
   return facts !== null && facts.role === 'primary' && facts.writable;
 }
@@ -26,7 +27,7 @@ function isWritable(server: ServerView, view: BackendView, now: MonotonicMs): bo
 function isServing(server: ServerView, view: BackendView, now: MonotonicMs): boolean {
   if (!isAnswering(server, view, now)) return false;
   const role = factsOf(server.result)?.role;
-  if (role === 'primary') return server.name === view.primary;
+  if (role === 'primary') return server.name === view.primary && view.held === null;
   return role === 'replica' || (role === 'unknown' && !hasRoles(view.protocol));
 }
 

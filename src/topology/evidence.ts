@@ -4,6 +4,7 @@
 import { type MonotonicMs } from '../core/clock.ts';
 import { type MultipleWritersPolicy } from '../config/schema.ts';
 import { type ServerFacts } from '../health/result.ts';
+import { type Directive } from './directive.ts';
 import { type Fault, type Opinion, type ServerView } from './model.ts';
 
 /** How an operator whose service was rebuilt has its past forgotten: the other half of `if that is meant, …`. */
@@ -18,6 +19,8 @@ export interface Ballot<Memory> {
   readonly policy: MultipleWritersPolicy;
   /** What the orchestrator says, where there is one that is asked. */
   readonly opinion: Opinion | null;
+  /** What a runbook says, where there is one. */
+  readonly directive: Directive | null;
   /** How long a server that returns must have been writable before it is believed without proof of a promotion; 0: at once. */
   readonly settleMs: number;
   readonly now: MonotonicMs;

@@ -39,6 +39,7 @@ export function imagine(
       servers,
       current: before.primary,
       opinion: supposed.opinion,
+      directive: before.directive,
       now: now + afterMs,
       freshnessMs,
     });

@@ -4,6 +4,7 @@
 import { type Address } from '../core/address.ts';
 import { type MonotonicMs } from '../core/clock.ts';
 import { type Protocol } from '../config/schema.ts';
+import { type Directive } from './directive.ts';
 import { type HealthState } from '../health/state.ts';
 import { type PassedResult, type ProbeResult } from '../health/result.ts';
 
@@ -81,6 +82,10 @@ export interface BackendView {
   readonly orchestrator: string | null;
   /** `null`: there is no orchestrator, or it is silent. */
   readonly opinion: Opinion | null;
+  /** What a runbook says of who may be the primary; `null`: nothing. */
+  readonly directive: Directive | null;
+  /** Why new clients of the primary wait though it may be well, as a sentence: a runbook is about to move it. `null`: they don't. */
+  readonly held: string | null;
   /** What somebody should look at by what those who are asked beside the servers say, in sentences. */
   readonly notes: readonly string[];
   /** Where the orchestrator and the servers themselves say different things, as a sentence. */

@@ -9,6 +9,7 @@ import { Topic } from '../core/topic.ts';
 import { type ProbeResult } from '../health/result.ts';
 import { type HealthState } from '../health/state.ts';
 import { type Assumption } from './assumptions.ts';
+import { type Directive } from './directive.ts';
 import { electorFor, type Elector, type ElectionRules, type Verdict } from './elector.ts';
 import { imagine, type Outlook } from './imagine.ts';
 import {
@@ -58,15 +59,22 @@ export class Topology {
   readonly #clock: Clock;
   #backends: ReadonlyMap<string, BackendState>;
 
-  /** `saved`: what `save` gave before a restart. Its primary is the primary again, and in doubt until it has spoken. */
-  constructor(specs: readonly BackendSpec[], clock: Clock, saved: SavedState = new Map()) {
+  /**
+   * `saved`: what `save` gave before a restart. Its primary is the primary again, and in doubt until it has spoken.
+   * `directives`: what runbooks said before it.
+   */
+  constructor(
+    specs: readonly BackendSpec[],
+    clock: Clock,
+    saved: SavedState = new Map(),
+    directives: ReadonlyMap<string, Directive> = new Map(),
+  ) {
     this.#clock = clock;
-    this.#backends = new Map(
-      specs.map(spec => [
-        spec.name,
-        initialState(spec, new Resumption(spec, saved.get(spec.name) ?? null, clock.now())),
-      ]),
-    );
+    const create = (spec: BackendSpec): BackendState => {
+      const resumption = new Resumption(spec, saved.get(spec.name) ?? null, clock.now());
+      return initialState(spec, resumption, directives.get(spec.name) ?? null);
+    };
+    this.#backends = new Map(specs.map(spec => [spec.name, create(spec)]));
   }
 
   /**
@@ -81,7 +89,8 @@ export class Topology {
     };
     const staying = new Set(specs.filter(stays).map(({ name }) => name));
     const at = this.#clock.now();
-    const create = (spec: BackendSpec): BackendState => initialState(spec, new Resumption(spec, null, at));
+    const create = (spec: BackendSpec): BackendState =>
+      initialState(spec, new Resumption(spec, null, at), null);
     this.#backends = new Map(
       specs.map(spec => [spec.name, (stays(spec) ? before.get(spec.name) : null) ?? create(spec)]),
     );
@@ -130,6 +139,17 @@ export class Topology {
     state.opinion = opinion;
     state.view = Object.freeze({ ...state.view, notes: Object.freeze([...notes]) });
     this.#renew(state, state.view.servers, this.#clock.now());
+  }
+
+  /**
+   * What a runbook says from now on of who may be the primary, and why new clients wait (`null`: they don't). Elects, and
+   * publishes the change.
+   */
+  direct(backend: string, directive: Directive | null, held: string | null): void {
+    const state = this.#state(backend);
+    const before = state.view;
+    state.view = Object.freeze({ ...before, directive: directive && Object.freeze(directive), held });
+    this.#renew(state, before.servers, this.#clock.now(), before);
   }
 
   /** What would be elected if that were so, at once and later. Nothing is changed, remembered or published. */
@@ -196,11 +216,16 @@ export class Topology {
     this.#renew(state, state.view.servers, at);
   }
 
-  #renew(state: BackendState, servers: readonly ServerView[], at: MonotonicMs): void {
-    const before = state.view;
+  /** `before`: the view that was published last, where it isn't the newest. */
+  #renew(
+    state: BackendState,
+    servers: readonly ServerView[],
+    at: MonotonicMs,
+    before: BackendView = state.view,
+  ): void {
     const election = electAmong(state, servers, at);
     const opinion = state.opinion === 'awaited' ? null : state.opinion;
-    state.view = nextView(before, { servers, opinion }, election);
+    state.view = nextView(state.view, { servers, opinion }, election);
     if (state.view.primary !== before.primary) state.since = this.#clock.wall();
     this.changes.publish({ before, after: state.view, at });
   }
@@ -228,7 +253,14 @@ function electAmong(
   }
   const present = servers.some(({ name }) => name === view.primary) ? view.primary : null;
   const current = present ?? resumption.primaryAmong(servers);
-  const verdict = elector.elect({ servers, current, opinion, now: at, freshnessMs: spec.freshnessMs });
+  const verdict = elector.elect({
+    servers,
+    current,
+    opinion,
+    directive: view.directive,
+    now: at,
+    freshnessMs: spec.freshnessMs,
+  });
   if (current !== null || verdict.primary !== null) resumption.endWaiting();
   return verdict;
 }
@@ -246,7 +278,7 @@ function isSameNature(one: BackendSpec, other: BackendSpec): boolean {
   return one.protocol === other.protocol && (one.slots === undefined) === (other.slots === undefined);
 }
 
-function initialState(spec: BackendSpec, resumption: Resumption): BackendState {
+function initialState(spec: BackendSpec, resumption: Resumption, directive: Directive | null): BackendState {
   const elector = electorFor(spec, resumption.past);
   const opinion = spec.orchestrator === undefined ? null : 'awaited';
   const members: readonly ServerSpec[] =
@@ -263,6 +295,8 @@ function initialState(spec: BackendSpec, resumption: Resumption): BackendState {
     splitBrain: false,
     faults: Object.freeze([]),
     opinion: null,
+    directive,
+    held: null,
     notes: Object.freeze([]),
     disagreement: null,
     reasons: Object.freeze([

@@ -31,6 +31,10 @@ const areas: Readonly<Record<string, Area>> = {
   },
   proxy: { mayImport: ['core', 'protocol', 'config', 'topology'] },
   backup: { mayImport: ['core', 'config', 'topology', 'health/result.ts'] },
+  runbook: {
+    mayImport: ['core', 'config', 'topology', 'health/result.ts', 'health/probers/tls.ts'],
+    mayImportTypesOf: ['proxy'],
+  },
   metrics: { mayImport: ['core', 'topology', 'proxy/events.ts', 'health/result.ts'] },
   admin: {
     mayImport: ['core', 'config', 'topology', 'metrics', 'health/result.ts'],
@@ -38,7 +42,7 @@ const areas: Readonly<Record<string, Area>> = {
   },
 };
 
-const socketFolders = ['health/probers', 'proxy/drivers', 'admin', 'cli', 'app'];
+const socketFolders = ['health/probers', 'proxy/drivers', 'runbook/steps', 'admin', 'cli', 'app'];
 
 /** Modules that use node:net for reading addresses only; imports.test.ts checks what they take from it. */
 export const addressReaders = [
@@ -108,6 +112,12 @@ export const importRules: IFlattenedRuleSet = {
         pathNot: [inSrc(socketFolders), ...addressReaders.map(path => `^${escape(path)}$`)],
       },
       to: { path: '^(node:)?(net|tls|dns|http|https|http2|dgram)(/promises)?$' },
+    },
+    {
+      name: 'processes-and-database-clients-only-at-the-edges',
+      severity: 'error',
+      from: { path: '^src/', pathNot: inSrc(socketFolders) },
+      to: { path: '^(node:)?child_process$|(^|/)node_modules/(pg|mysql2)/' },
     },
     {
       name: 'system-calls-and-threads-only-in-the-kernel-driver',

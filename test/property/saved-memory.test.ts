@@ -103,7 +103,7 @@ function heard(servers: readonly ServerView[], { on, facts }: Word, now: number)
 type Rules = Pick<Ballot<never>, 'policy' | 'settleMs'>;
 
 function vote<Memory>(evidence: Evidence<Memory>, rules: Rules, stand: Stand<Memory>) {
-  return elect({ ...stand, ...rules, opinion: null, freshnessMs: FRESHNESS_MS }, evidence);
+  return elect({ ...stand, ...rules, opinion: null, directive: null, freshnessMs: FRESHNESS_MS }, evidence);
 }
 
 function after<Memory>(

@@ -94,6 +94,8 @@ export function backend(servers: readonly ServerView[], given: Partial<BackendVi
     faults: [],
     orchestrator: null,
     opinion: null,
+    directive: null,
+    held: null,
     notes: [],
     disagreement: null,
     reasons: [],

@@ -233,6 +233,7 @@ const ballotOf = (servers: readonly ServerView[], given: Partial<Ballot<Lineage>
   memory: lineage,
   policy: 'newest',
   opinion: null,
+  directive: null,
   settleMs: 0,
   now: 0,
   freshnessMs: FRESHNESS_MS,

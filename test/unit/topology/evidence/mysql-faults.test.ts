@@ -46,6 +46,7 @@ function faultsAfter(
       memory,
       policy: 'ordered',
       opinion: null,
+      directive: null,
       settleMs: 0,
       now,
       freshnessMs: FRESHNESS_MS,

@@ -51,6 +51,7 @@ function service() {
         memory,
         policy: 'newest',
         opinion: null,
+        directive: null,
         settleMs: 0,
         freshnessMs: 1000,
         ...given,
