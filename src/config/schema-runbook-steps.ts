@@ -157,6 +157,9 @@ const restore = z
       description: 'An older backup is refused: this bounds what may be lost.',
       sample: '1h',
     }),
+    checksum: z.enum(['required', 'if-present']).default('if-present').meta({
+      description: '`required`: a backup without a checksum is refused.',
+    }),
     command: z
       .array(argument)
       .min(1)

@@ -32,7 +32,7 @@ const areas: Readonly<Record<string, Area>> = {
   proxy: { mayImport: ['core', 'protocol', 'config', 'topology'] },
   backup: { mayImport: ['core', 'config', 'topology', 'health/result.ts'] },
   runbook: {
-    mayImport: ['core', 'config', 'topology', 'health/result.ts', 'health/probers/tls.ts'],
+    mayImport: ['core', 'config', 'topology', 'health/result.ts', 'health/probers/tls.ts', 'backup'],
     mayImportTypesOf: ['proxy'],
   },
   metrics: { mayImport: ['core', 'topology', 'proxy/events.ts', 'health/result.ts'] },
