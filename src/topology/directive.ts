@@ -24,7 +24,7 @@ export function bannedBy(directive: Directive | null, name: string, isProven: ()
 
 /** Whether somebody who isn't seen well may keep the role. */
 export function isExcluded(directive: Directive | null, name: string): boolean {
-  return directive?.only != null && !directive.only.includes(name);
+  return directive !== null && directive.only !== null && !directive.only.includes(name);
 }
 
 export const isAppointed = (directive: Directive | null, name: string): boolean =>
