@@ -11,6 +11,7 @@ import { createProber } from '../health/probers/create.ts';
 import { factsOf } from '../health/result.ts';
 import { freshnessBoundMs, type Tempo } from '../health/schedule.ts';
 import { hasRoles, type BackendChange, type BackendView, type ServerView } from '../topology/model.ts';
+import { wantsOf } from '../topology/standing.ts';
 import { slotNames } from '../topology/sources/slots.ts';
 import { type BackendSpec, type Topology } from '../topology/topology.ts';
 
@@ -27,14 +28,17 @@ export function backendSpecs(config: Config): readonly BackendSpec[] {
     const orchestrator = orchestratorOf(backend);
     const common = {
       name,
-      servers: Object.entries(backend.servers).map(([server, { address, weight }]) => ({
+      servers: Object.entries(backend.servers).map(([server, { address, weight, zone, backup }]) => ({
         name: server,
         address,
         ...(isIpAddress(address.host) ? {} : { host: address.host }),
         weight,
+        zone,
+        backup,
       })),
       freshnessMs: freshnessBoundMs(backend.check),
       slowStartMs: backend.slowStartMs,
+      reads: wantsOf(Object.values(config.frontends).filter(frontend => frontend.backend === name)),
       settleMs: 'settleMs' in backend.check ? backend.check.settleMs : 0,
       ...(orchestrator === null ? {} : { orchestrator }),
       ...(isLearned(backend) ? { slots: slotNames(backend.protocol, maxServersOf(backend)) } : {}),

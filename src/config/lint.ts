@@ -4,14 +4,22 @@
 
 import { adminRules } from './lint/admin.ts';
 import { backendRules } from './lint/backends.ts';
-import { type LintFinding, type LintSource } from './lint/finding.ts';
+import { type LintFinding, type LintSource, type Rule } from './lint/finding.ts';
 import { frontendRules } from './lint/frontends.ts';
+import { readRules } from './lint/reads.ts';
 import { stateFileRules } from './lint/state-file.ts';
 import { tlsRules } from './lint/tls.ts';
 import { type Config } from './schema.ts';
 
+const groups: readonly (readonly Rule[])[] = [
+  adminRules,
+  frontendRules,
+  readRules,
+  backendRules,
+  tlsRules,
+  stateFileRules,
+];
+
 export function lint(config: Config, source: LintSource): readonly LintFinding[] {
-  return [...adminRules, ...frontendRules, ...backendRules, ...tlsRules, ...stateFileRules].flatMap(rule =>
-    rule(config, source),
-  );
+  return groups.flat().flatMap(rule => rule(config, source));
 }

@@ -2,6 +2,7 @@
 // Not the rules between these keys and those of the backend (lint.ts).
 
 import { z } from 'zod';
+import { readReads, readsOfFrontend } from './schema-reads.ts';
 import { frontendTls } from './schema-tls.ts';
 import { address, cidr, duration, name, pace, seconds } from './schema-values.ts';
 
@@ -48,11 +49,7 @@ export const frontend = z
       description:
         'How one of several servers is chosen: in turn, fewest sessions, better of two random ones, by client address, each measured against the weights; or the first in file order.',
     }),
-    max_lag: pace().optional().meta({
-      description:
-        'Replicas further behind than this, or that do not replicate, get no new sessions. Not for route `primary`, nor for protocols `http` and `tcp`.',
-      sample: '10s',
-    }),
+    ...readsOfFrontend,
     hold: duration().prefault('30s').meta({
       description:
         'How long a new client may wait for a server before it is refused (in its own protocol, where Pointsman speaks it). 0 refuses at once.',
@@ -90,7 +87,7 @@ export const frontend = z
     backend: f.backend,
     route: f.route,
     balance: f.balance,
-    maxLagMs: f.max_lag ?? null,
+    ...readReads(f),
     holdMs: f.hold,
     holdMax: f.hold_max,
     maxConnections: f.max_connections,

@@ -5,7 +5,15 @@
 import { BlockList } from 'node:net';
 import { z } from 'zod';
 import { addToBlockList } from './addresses.ts';
-import { DURATION_PATTERN, HOST_PORT_PATTERN, readDuration, readHostPort, type Reading } from './units.ts';
+import {
+  DURATION_PATTERN,
+  HOST_PORT_PATTERN,
+  readDuration,
+  readHostPort,
+  readSize,
+  SIZE_PATTERN,
+  type Reading,
+} from './units.ts';
 
 function reading<T>(context: z.RefinementCtx, result: Reading<T>): T {
   if (result.ok) return result.value;
@@ -27,6 +35,13 @@ function wrongDuration({ input }: { readonly input?: unknown }): string {
 /** A duration that paces something: anything shorter would keep a processor busy for nothing. */
 export const pace = () =>
   duration().refine(ms => ms >= 1, { error: 'is too short; it must be at least 1ms' });
+
+/** A size in the file; bytes in the program. */
+export const size = () =>
+  z
+    .string({ error: 'is not a size; write it as 512B, 64KiB, 16MiB or 1GiB' })
+    .meta({ pattern: SIZE_PATTERN })
+    .transform((text, context) => reading(context, readSize(text)));
 
 export const address = (allowZero = false) =>
   z

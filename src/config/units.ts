@@ -18,11 +18,15 @@ const durationFactors: Readonly<Record<string, number>> = {
   d: 86_400_000,
 };
 
+const sizeFactors: Readonly<Record<string, number>> = { B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 };
+
+export const SIZE_PATTERN = '^\\d+(\\.\\d+)?(B|KiB|MiB|GiB)$';
 export const DURATION_PATTERN = '^(0|\\d+(\\.\\d+)?(ms|s|m|h|d))$';
 export const HOST_PORT_PATTERN = '^(\\[[0-9a-fA-F:.]+(%\\w+)?\\]|[A-Za-z0-9._-]+):\\d{1,5}$';
 
 const NOT_A_DURATION = 'is not a duration; write it as 250ms, 2s, 5m, 1h or 0';
 const NO_UNIT = 'has no unit; write a duration as 250ms, 2s, 5m, 1h or 0';
+const NOT_A_SIZE = 'is not a size; write it as 512B, 64KiB, 16MiB or 1GiB';
 const NOT_AN_ADDRESS = 'is not an address; write host:port, or [address]:port for IPv6';
 const DURATION_MAX_MS = 7 * 86_400_000;
 
@@ -41,6 +45,16 @@ export function readDuration(text: string | number): Reading<number> {
   return { ok: true, value };
 }
 
+/** `64KiB`, `1.5GiB` to bytes; at least one. */
+export function readSize(text: string): Reading<number> {
+  const match = /^(\d+(?:\.\d+)?)(B|KiB|MiB|GiB)$/.exec(text);
+  const factor = sizeFactors[match?.[2] ?? ''];
+  if (match?.[1] === undefined || factor === undefined) return { ok: false, reason: NOT_A_SIZE };
+  const value = Math.round(Number(match[1]) * factor);
+  if (value < 1) return { ok: false, reason: 'is too small; it must be at least 1B' };
+  return value > Number.MAX_SAFE_INTEGER ? { ok: false, reason: 'is too large' } : { ok: true, value };
+}
+
 /** `10.0.0.1:5432`, `db.example:5432`, `[::1]:5432`. Port 0 (let the system choose) only where `allowZero`. */
 export function readHostPort(text: string, allowZero = false): Reading<Address> {
   const match = /^(?:\[([^[\]\s]+)\]|([A-Za-z0-9._-]+)):(\d{1,5})$/.exec(text);
@@ -57,6 +71,12 @@ export function readHostPort(text: string, allowZero = false): Reading<Address> 
     return { ok: false, reason: `has a port outside ${allowZero ? 0 : 1}–65535` };
   }
   return { ok: true, value: { host, port } };
+}
+
+/** Bytes as a person would write them: `512B`, `16MiB`; rounded to a tenth. */
+export function formatSize(bytes: number): string {
+  const [unit = 'B', factor = 1] = Object.entries(sizeFactors).findLast(([, size]) => bytes >= size) ?? [];
+  return `${Math.round((bytes / factor) * 10) / 10}${unit}`;
 }
 
 /** Milliseconds as a person would write them: `0`, `250ms`, `90s`, `5m`. */

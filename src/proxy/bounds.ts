@@ -32,6 +32,9 @@ export const RELEASE_TICK_MS = 10;
 /** A login whose end we don't see (TLS) or that takes longer no longer counts as one under way. */
 export const LOGIN_MAX_MS = 100;
 
+/** How soon who waits for room at a primary that stands in for replicas hears that a session there has ended. */
+export const ROOM_POLL_MS = 50;
+
 /** After every candidate refused: the pause before one held client tries again on behalf of all. */
 export const RETRY_PAUSE_MS = 25;
 

@@ -6,10 +6,11 @@ import { type Address } from '../core/address.ts';
 import { type FrontendConfig } from '../config/schema.ts';
 import { type Clock, type MonotonicMs, type Timer } from '../core/clock.ts';
 import { type Random } from '../core/random.ts';
+import { eligibilityOf } from '../topology/eligibility.ts';
 import { type BackendView } from '../topology/model.ts';
 import { createAdmission } from './admission.ts';
 import { type PickContext } from './balance/pickers.ts';
-import { SWEEP_MAX_MS } from './bounds.ts';
+import { ROOM_POLL_MS, SWEEP_MAX_MS } from './bounds.ts';
 import { cancelTargets } from './cancel.ts';
 import { type ConnectionHost } from './connection-host.ts';
 import { Connection } from './connection.ts';
@@ -21,7 +22,15 @@ import { HoldQueue } from './hold.ts';
 import { refusal } from './refusal.ts';
 import { type SessionRegistry } from './registry.ts';
 import { Roster } from './roster.ts';
-import { decide, hasServer, type Doubt, type RouteDecision, type RoutePolicy } from './router.ts';
+import {
+  decide,
+  hasServer,
+  policyOf,
+  type Doubt,
+  type Room,
+  type RouteDecision,
+  type RoutePolicy,
+} from './router.ts';
 import { type Suspects } from './suspects.ts';
 import { type FrontendTally, type Tallies } from './tallies.ts';
 
@@ -42,15 +51,10 @@ export interface FrontendDeps {
 
 type Ending = Extract<RejectReason, 'shutdown' | 'frontend-removed'>;
 
-const policyOf = ({ route, balance, maxLagMs }: FrontendConfig): RoutePolicy => ({
-  route,
-  balance,
-  maxLagMs,
-});
-
 export class Frontend implements ChangeListener {
   readonly #deps: FrontendDeps;
   readonly #isDoubted: Doubt;
+  readonly #hasRoom: Room;
   // What a reload changes.
   #config: FrontendConfig;
   #tally: FrontendTally;
@@ -88,6 +92,10 @@ export class Frontend implements ChangeListener {
     this.#tally = deps.tallies.frontend(deps.name);
     this.#policy = policyOf(config);
     this.#isDoubted = (server, view, now) => deps.suspects.isDoubted(server, view, now);
+    this.#hasRoom = ({ name }) => {
+      const { fallbackMax, backend } = this.#config;
+      return fallbackMax === null || deps.registry.loadFrom(deps.name, backend, name) < fallbackMax;
+    };
     this.#admit = createAdmission(config);
     this.#hold = new HoldQueue(() => {
       const { heldByAll, held } = this.#tally;
@@ -160,7 +168,7 @@ export class Frontend implements ChangeListener {
     this.#releaseTimer = null;
     const { clock } = this.#deps;
     const at = clock.now();
-    if (this.#hold.size === 0 || !hasServer(this.#policy, this.#view(), at)) return;
+    if (this.#hold.size === 0 || !this.#hasServer(at)) return this.#awaitRoom();
     const released = this.#hold.take(at);
     this.#countHeld();
     for (const connection of released) connection.handle({ kind: 'released', at });
@@ -217,7 +225,7 @@ export class Frontend implements ChangeListener {
     return {
       frontend: name,
       backend,
-      rules: { protocol, route: config.route, maxLagMs: config.maxLagMs, holdMs, connectTimeoutMs },
+      rules: { protocol, ...eligibilityOf(config), holdMs, connectTimeoutMs },
       idleTimeoutMs,
       tcp: config.tcp,
       driver,
@@ -276,7 +284,14 @@ export class Frontend implements ChangeListener {
     // While others wait their turn a newcomer goes behind them, also when there is a server already.
     if (!waited && this.#hold.size > 0) return { kind: 'hold' };
     const view = this.#view();
-    return decide(this.#policy, view, at, this.#isDoubted, () => this.#choice(client, view, at));
+    return decide(
+      this.#policy,
+      view,
+      at,
+      this.#isDoubted,
+      () => this.#choice(client, view, at),
+      this.#hasRoom,
+    );
   }
 
   #choice({ host: client }: Address, { slowStartMs }: BackendView, now: MonotonicMs): PickContext {
@@ -317,12 +332,24 @@ export class Frontend implements ChangeListener {
   #scheduleRelease(soon = false): void {
     const nextAt = this.#hold.nextAt();
     const { clock } = this.#deps;
-    if (nextAt === null || !hasServer(this.#policy, this.#view(), clock.now())) return;
+    if (nextAt === null) return;
+    if (!this.#hasServer(clock.now())) return this.#awaitRoom();
     if (this.#releaseTimer !== null && !soon) return;
     this.#releaseTimer?.cancel();
     const task = (): void => this.release();
     const delayMs = Math.max(0, nextAt - clock.now());
     this.#releaseTimer = soon ? clock.afterInput(task) : clock.schedule(delayMs, task);
+  }
+
+  /** Whether a client from the hold would be given a server. */
+  #hasServer(at: MonotonicMs): boolean {
+    return hasServer(this.#policy, this.#view(), at, this.#hasRoom);
+  }
+
+  /** Another worker's session may end and make room at the primary, and nobody tells: so it is looked at again and again. */
+  #awaitRoom(): void {
+    if (!this.#policy.isFallbackCapped || this.#hold.size === 0 || this.#releaseTimer !== null) return;
+    this.#releaseTimer = this.#deps.clock.schedule(ROOM_POLL_MS, () => this.release());
   }
 
   #refusal(protocol: BackendView['protocol'], reason: RejectReason): Uint8Array {

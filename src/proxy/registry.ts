@@ -72,6 +72,11 @@ export class SessionRegistry {
     return this.#tallies.load(backend, server);
   }
 
+  /** The same, of the sessions and dials of one frontend. */
+  loadFrom(frontend: string, backend: string, server: string): number {
+    return this.#tallies.server(frontend, backend, server).loadOfAll;
+  }
+
   dialStarted(frontend: string, backend: string, server: string): void {
     this.#tallies.server(frontend, backend, server).dials += 1;
   }

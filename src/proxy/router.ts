@@ -1,9 +1,15 @@
 // From a route and a view to the servers to try, or the word to wait. Pure: the picker's state comes in as numbers.
 // Not the session (session.ts), which asks here before it dials and again before it joins client and server.
 
-import { type Balance } from '../config/schema.ts';
+import { type Balance, type FrontendConfig } from '../config/schema.ts';
 import { type MonotonicMs } from '../core/clock.ts';
-import { acceptsWrites, isEligible, readable, serving, type Eligibility } from '../topology/eligibility.ts';
+import {
+  acceptsWrites,
+  eligible,
+  eligibilityOf,
+  isEligible,
+  type Eligibility,
+} from '../topology/eligibility.ts';
 import { isSameAddress } from '../core/address.ts';
 import { type BackendView, type ServerView } from '../topology/model.ts';
 import { pickers, type PickContext } from './balance/pickers.ts';
@@ -14,6 +20,15 @@ export type RouteDecision =
 
 export interface RoutePolicy extends Eligibility {
   readonly balance: Balance;
+  /** Servers there are preferred; `null`: none is. */
+  readonly zone: string | null;
+  /** The primary takes a limited number of sessions while it stands in for replicas. */
+  readonly isFallbackCapped: boolean;
+}
+
+export function policyOf(config: FrontendConfig): RoutePolicy {
+  const { balance, zone, fallbackMax } = config;
+  return { ...eligibilityOf(config), balance, zone, isFallbackCapped: fallbackMax !== null };
 }
 
 const hold: RouteDecision = { kind: 'hold' };
@@ -21,10 +36,15 @@ const hold: RouteDecision = { kind: 'hold' };
 /** Whether clients could not connect to a server lately, for all that is known of it. */
 export type Doubt = (server: ServerView, view: BackendView, now: MonotonicMs) => boolean;
 
+/** Whether a primary that stands in for replicas may take one session more. */
+export type Room = (primary: ServerView) => boolean;
+
+const always: Room = () => true;
+
 /**
- * The order is the picker's, but a primary that stands in for replicas always comes after them, and whoever is doubted
- * after everybody else: still there when nobody else is. A primary has no stand-in, so it is tried, doubted or not.
- * `context` is asked for only when there is something to choose.
+ * Replicas of the frontend's zone, then those of others, in each the order is the picker's; then the primary that stands in
+ * for them; then backups. Whoever is doubted comes after everybody else: still there when nobody else is. A primary has no
+ * stand-in, so it is tried, doubted or not. `context` is asked for once, and only when there is something to choose.
  */
 export function decide(
   policy: RoutePolicy,
@@ -32,34 +52,54 @@ export function decide(
   now: MonotonicMs,
   isDoubted: Doubt,
   context: () => PickContext,
+  hasRoom: Room = always,
 ): RouteDecision {
-  const preferred = preferredServers(policy, view, now);
-  const trusted = trustedAmong(preferred, view, now, isDoubted);
-  // Chosen among those alone: else the neighbour of a doubted one would get its share as well.
-  const ordered = trusted.length < 2 ? trusted : pickers[policy.balance](trusted, context());
-  const fallback = policy.route === 'replica-or-primary' ? acceptsWrites(view, now) : null;
-  if (trusted === preferred) return candidates(fallback === null ? ordered : [...ordered, fallback]);
-  const doubted = preferred.filter(server => isDoubted(server, view, now));
-  if (fallback === null) return candidates([...ordered, ...doubted]);
-  const helps = !isDoubted(fallback, view, now);
-  return candidates(helps ? [...ordered, fallback, ...doubted] : [...ordered, ...doubted, fallback]);
+  const servers = eligible(view, now, policy);
+  const standIn = policy.route === 'replica-or-primary' ? acceptsWrites(view, now) : null;
+  const pick = picker(policy, context);
+  const isPlain = policy.zone === null && !policy.isFallbackCapped && !servers.some(({ backup }) => backup);
+  if (isPlain && !servers.some(server => isDoubted(server, view, now))) {
+    const ordered = pick(servers);
+    return candidates(standIn === null ? ordered : [...ordered, standIn]);
+  }
+  const trusts = (server: ServerView): boolean => !isDoubted(server, view, now);
+  const regular = tiersOf(policy.zone, only(servers, false));
+  const backups = tiersOf(policy.zone, only(servers, true));
+  const first = regular.flatMap(tier => pick(tier.filter(trusts)));
+  const doubted = regular.flatMap(tier => tier.filter(server => !trusts(server)));
+  // With a limit a primary isn't the next in the list, for many may come to it at once: who fails asks here again.
+  if (policy.isFallbackCapped && first.length > 0) return candidates([...first, ...doubted]);
+  const spare = backups.flatMap(tier => pick(tier.filter(trusts)));
+  const lastResort = [...doubted, ...backups.flatMap(tier => tier.filter(server => !trusts(server)))];
+  if (standIn === null || (policy.isFallbackCapped && !hasRoom(standIn))) {
+    return candidates([...first, ...spare, ...lastResort]);
+  }
+  return candidates(
+    trusts(standIn)
+      ? [...first, standIn, ...spare, ...lastResort]
+      : [...first, ...spare, ...lastResort, standIn],
+  );
+}
+
+type Choose = (servers: readonly ServerView[]) => readonly ServerView[];
+
+/** For one decision: all of its choices are made in the same turn. */
+function picker({ balance }: RoutePolicy, context: () => PickContext): Choose {
+  let made: PickContext | null = null;
+  return servers => (servers.length < 2 ? servers : pickers[balance](servers, (made ??= context())));
+}
+
+const only = (servers: readonly ServerView[], backups: boolean): readonly ServerView[] =>
+  servers.filter(({ backup }) => backup === backups);
+
+/** Those of the zone, and all others. */
+function tiersOf(zone: string | null, servers: readonly ServerView[]): readonly (readonly ServerView[])[] {
+  if (zone === null) return [servers];
+  return [servers.filter(server => server.zone === zone), servers.filter(server => server.zone !== zone)];
 }
 
 function candidates(servers: readonly ServerView[]): RouteDecision {
   return servers.length === 0 ? hold : { kind: 'candidates', servers };
-}
-
-/** As a rule all are: then the list itself is the answer. */
-function trustedAmong(
-  servers: readonly ServerView[],
-  view: BackendView,
-  now: MonotonicMs,
-  isDoubted: Doubt,
-): readonly ServerView[] {
-  for (const server of servers) {
-    if (isDoubted(server, view, now)) return servers.filter(other => !isDoubted(other, view, now));
-  }
-  return servers;
 }
 
 /** Whether a new client may be joined to this server now (safety rule 1): the one of that name and address. */
@@ -75,24 +115,15 @@ export function mayServe(
 }
 
 /** Whether a client that came now would be given any server. */
-export function hasServer(policy: Eligibility, view: BackendView, now: MonotonicMs): boolean {
-  return view.servers.some(server => isEligible(server, policy, view, now));
-}
-
-function preferredServers(
-  { route, maxLagMs }: Eligibility,
+export function hasServer(
+  policy: Eligibility,
   view: BackendView,
   now: MonotonicMs,
-): readonly ServerView[] {
-  switch (route) {
-    case 'primary': {
-      const primary = acceptsWrites(view, now);
-      return primary === null ? [] : [primary];
-    }
-    case 'replica':
-    case 'replica-or-primary':
-      return readable(view, now, maxLagMs);
-    case 'any':
-      return serving(view, now);
-  }
+  hasRoom: Room = always,
+): boolean {
+  const isStandIn = ({ name }: ServerView): boolean =>
+    policy.route === 'replica-or-primary' && name === view.primary;
+  return view.servers.some(
+    server => isEligible(server, policy, view, now) && (!isStandIn(server) || hasRoom(server)),
+  );
 }

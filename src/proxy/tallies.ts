@@ -20,6 +20,8 @@ export interface FrontendTally {
 export interface ServerTally {
   sessions: number;
   dials: number;
+  /** Sessions and dials of every worker together. */
+  readonly loadOfAll: number;
 }
 
 export interface Tallies {
@@ -44,7 +46,7 @@ export function createTallies(): Tallies {
       let byFrontend = servers.get(name);
       if (byFrontend === undefined) servers.set(name, (byFrontend = new Map()));
       let tally = byFrontend.get(frontend);
-      if (tally === undefined) byFrontend.set(frontend, (tally = { sessions: 0, dials: 0 }));
+      if (tally === undefined) byFrontend.set(frontend, (tally = new LoneServer()));
       return tally;
     },
     load(backend, server) {
@@ -54,6 +56,15 @@ export function createTallies(): Tallies {
       return load;
     },
   };
+}
+
+class LoneServer implements ServerTally {
+  sessions = 0;
+  dials = 0;
+
+  get loadOfAll(): number {
+    return this.sessions + this.dials;
+  }
 }
 
 class LoneFrontend implements FrontendTally {

@@ -3,10 +3,11 @@
 // once to choose a server and once more after the connection to it was made: several times per client, so a question
 // about one server is answered without looking at the others.
 
-import { type Route } from '../config/schema.ts';
+import { type FrontendConfig, type Route } from '../config/schema.ts';
 import { type MonotonicMs } from '../core/clock.ts';
 import { factsOf } from '../health/result.ts';
 import { hasRoles, isFresh, type BackendView, type ServerView } from './model.ts';
+import { limitsOf } from './standing.ts';
 
 /**
  * Whether this is the primary, its newest result says "writable" and is not older than `freshnessMs`.
@@ -31,63 +32,66 @@ function isServing(server: ServerView, view: BackendView, now: MonotonicMs): boo
   return role === 'replica' || (role === 'unknown' && !hasRoles(view.protocol));
 }
 
-/** Whether it is a replica to read from. With `maxLagMs`, only one that replicates and is known to be no further behind. */
-function isReadable(
-  server: ServerView,
-  view: BackendView,
-  now: MonotonicMs,
-  maxLagMs: number | null,
-): boolean {
+/** Whether it is a replica to read from: one that is within the limits of who asks. */
+function isReadable(server: ServerView, view: BackendView, now: MonotonicMs, wanted: Eligibility): boolean {
   if (!isAnswering(server, view, now)) return false;
-  const facts = factsOf(server.result);
-  if (facts?.role !== 'replica') return false;
-  const { replicating, lagSeconds } = facts;
-  return maxLagMs === null || (replicating === true && lagSeconds !== null && lagSeconds * 1000 <= maxLagMs);
+  return factsOf(server.result)?.role === 'replica' && isWithin(server, wanted);
+}
+
+/** Of a replica: neither beyond a limit nor, where that counts, one that commits don't wait for. */
+function isWithin({ standing }: ServerView, { limits, synchronousOnly }: Eligibility): boolean {
+  if (synchronousOnly && standing.synchronous !== 'yes') return false;
+  return limits.length === 0 || !limits.some(limit => standing.beyond.includes(limit));
 }
 
 /** What a frontend wants of a server. */
 export interface Eligibility {
   readonly route: Route;
-  /** Replicas further behind are left out; null: any lag will do. */
-  readonly maxLagMs: number | null;
+  /** Replicas beyond one of them are left out (standing.ts). */
+  readonly limits: readonly string[];
+  /** Replicas that commits don't wait for are left out. */
+  readonly synchronousOnly: boolean;
+}
+
+export function eligibilityOf(
+  config: Pick<FrontendConfig, 'route' | 'maxLagMs' | 'maxLagBytes' | 'synchronousOnly'>,
+): Eligibility {
+  const { route, synchronousOnly } = config;
+  return { route, limits: limitsOf(config), synchronousOnly };
 }
 
 /** Whether a client of this route may be given this server. */
 export function isEligible(
   server: ServerView,
-  { route, maxLagMs }: Eligibility,
+  wanted: Eligibility,
   view: BackendView,
   now: MonotonicMs,
 ): boolean {
-  switch (route) {
+  switch (wanted.route) {
     case 'primary':
       return isWritable(server, view, now);
     case 'replica':
-      return isReadable(server, view, now, maxLagMs);
+      return isReadable(server, view, now, wanted);
     case 'replica-or-primary':
-      return isReadable(server, view, now, maxLagMs) || isWritable(server, view, now);
+      return isReadable(server, view, now, wanted) || isWritable(server, view, now);
     case 'any':
-      return isServing(server, view, now);
+      return isServing(server, view, now) && (!isReplica(server) || isWithin(server, wanted));
   }
 }
+
+const isReplica = ({ result }: ServerView): boolean => factsOf(result)?.role === 'replica';
 
 /** The one server that `isWritable`, if there is. */
 export function acceptsWrites(view: BackendView, now: MonotonicMs): ServerView | null {
   return view.servers.find(server => isWritable(server, view, now)) ?? null;
 }
 
-/** The primary and the replicas (without roles: all) that `isServing` is true of, in file order. */
-export function serving(view: BackendView, now: MonotonicMs): readonly ServerView[] {
-  return only(view.servers, server => isServing(server, view, now));
-}
-
-/** Those that `isReadable` is true of, in file order. */
-export function readable(
-  view: BackendView,
-  now: MonotonicMs,
-  maxLagMs: number | null,
-): readonly ServerView[] {
-  return only(view.servers, server => isReadable(server, view, now, maxLagMs));
+/** Those that `isEligible` is true of, in file order; a primary that stands in for replicas isn't among them. */
+export function eligible(view: BackendView, now: MonotonicMs, wanted: Eligibility): readonly ServerView[] {
+  if (wanted.route === 'replica-or-primary') {
+    return only(view.servers, server => isReadable(server, view, now, wanted));
+  }
+  return only(view.servers, server => isEligible(server, wanted, view, now));
 }
 
 /** Never one that an operator took out: neither in drain nor in maintenance are there new sessions. */

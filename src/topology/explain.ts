@@ -6,7 +6,7 @@ import { formatDuration } from '../config/units.ts';
 import { type MonotonicMs } from '../core/clock.ts';
 import { type Assumption } from './assumptions.ts';
 import { closingsAt, type Closing } from './closings.ts';
-import { acceptsWrites, isEligible, readable } from './eligibility.ts';
+import { acceptsWrites, eligible, eligibilityOf } from './eligibility.ts';
 import { noticeOf, takeoverOf } from './explain-rules.ts';
 import { tellServer } from './explain-server.ts';
 import { type Outlook } from './imagine.ts';
@@ -14,7 +14,7 @@ import { hasRoles, type BackendView } from './model.ts';
 
 interface ExplainedFrontend {
   readonly name: string;
-  readonly config: Pick<FrontendConfig, 'route' | 'maxLagMs' | 'holdMs'>;
+  readonly config: Pick<FrontendConfig, 'route' | 'maxLagMs' | 'maxLagBytes' | 'synchronousOnly' | 'holdMs'>;
   readonly held: number;
   /** Its sessions to a server, now. */
   readonly sessionsTo: (server: string) => number;
@@ -153,12 +153,9 @@ function serversFor(
   view: BackendView,
   at: MonotonicMs,
 ): readonly string[] {
-  if (config.route === 'replica-or-primary') {
-    const replicas = readable(view, at, config.maxLagMs);
-    const primary = acceptsWrites(view, at);
-    return (replicas.length > 0 || primary === null ? replicas : [primary]).map(server => server.name);
-  }
-  return view.servers.filter(server => isEligible(server, config, view, at)).map(server => server.name);
+  const servers = eligible(view, at, eligibilityOf(config));
+  const primary = config.route === 'replica-or-primary' ? acceptsWrites(view, at) : null;
+  return (servers.length > 0 || primary === null ? servers : [primary]).map(server => server.name);
 }
 
 /** A session ends once: at the first step that ends it. */

@@ -25,7 +25,27 @@ export interface ServerView {
   readonly writableSince: MonotonicMs | null;
   /** Against the weights of the others, where there is a choice. */
   readonly weight: number;
+  /** Where it stands, in the operator's words; `null`: nowhere in particular. */
+  readonly zone: string | null;
+  /** Gets readers only while nobody else can. */
+  readonly backup: boolean;
+  readonly standing: Standing;
   readonly admin: AdminState;
+}
+
+/** How it stands as one to read from, after its newest answer (standing.ts). A primary has no such standing. */
+export interface Standing {
+  /** Bytes of the log that the primary has told of and this one hasn't replayed; `null` where that can't be told. */
+  readonly lagBytes: number | null;
+  /** The limits of frontends that it went beyond, and has not come clearly below since. */
+  readonly beyond: readonly string[];
+  /**
+   * Whether every commit waits for it. `quorum`: commits wait for some of several, and nobody knows which. `hidden`: the probe
+   * user may not see it. `unknown`: there is no primary to tell. `null`: nobody asked.
+   */
+  readonly synchronous: 'yes' | 'no' | 'quorum' | 'hidden' | 'unknown' | null;
+  /** The newest lag that it told while it replicated, and when. */
+  readonly told: { readonly at: MonotonicMs; readonly seconds: number } | null;
 }
 
 /**

@@ -7,6 +7,7 @@ import { type MonotonicMs } from '../core/clock.ts';
 import { factsOf, hasPassed, type ProbeResult } from '../health/result.ts';
 import { initialHealth, type HealthState } from '../health/state.ts';
 import { type AdminState, type ServerView } from './model.ts';
+import { initialStanding } from './standing.ts';
 
 export interface ServerSpec {
   readonly name: string;
@@ -14,10 +15,13 @@ export interface ServerSpec {
   /** The name that stands for the host of the address, or is that host while it has no address. */
   readonly host?: string;
   readonly weight: number;
+  /** Left out: no zone, and no backup. */
+  readonly zone?: string | null;
+  readonly backup?: boolean;
 }
 
 /** What of a view the configuration says, and a reload may change: all that is neither its place nor found out. */
-const configured = ({ weight }: ServerSpec) => ({ weight });
+const configured = ({ weight, zone = null, backup = false }: ServerSpec) => ({ weight, zone, backup });
 
 /** Whether it is the server of the spec: by name, address and the name that stands for it. */
 export function isSame(view: ServerView | undefined, { address, host }: ServerSpec): boolean {
@@ -42,6 +46,7 @@ export function newcomer(spec: ServerSpec, admin: AdminState = 'ready'): ServerV
     lastAnswer: null,
     upSince: null,
     writableSince: null,
+    standing: initialStanding,
     admin,
   });
 }

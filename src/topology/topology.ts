@@ -24,6 +24,7 @@ import { nextView } from './next-view.ts';
 import { Resumption } from './resumption.ts';
 import { type SavedState } from './saved.ts';
 import { isSame, newcomer, observed, underSpec, type ServerSpec } from './server-view.ts';
+import { reachOf, restand, wantsNothing, type Reach, type ReadWants, type Reporter } from './standing.ts';
 import { LEARNED_WEIGHT } from './sources/slots.ts';
 
 export type BackendSpec = ElectionRules & {
@@ -31,6 +32,8 @@ export type BackendSpec = ElectionRules & {
   readonly servers: readonly ServerSpec[];
   readonly freshnessMs: number;
   readonly slowStartMs: number;
+  /** What its frontends ask of replicas. Left out: nothing. */
+  readonly reads?: ReadWants;
   /** Where members come and go: the names that they may have. Left out: the members are `servers`, for good. */
   readonly slots?: readonly string[];
   /** Whose first word is awaited before anybody is elected: the orchestrator that is asked, as `the Sentinels`. */
@@ -42,6 +45,8 @@ interface BackendState {
   elector: Elector;
   readonly resumption: Resumption;
   view: BackendView;
+  /** How far the present primary is, or the last one was. */
+  reach: Reach | null;
   /** Wall time of the last change of the primary. */
   since: number | null;
   /** `null`: there is no orchestrator, or it is silent. */
@@ -128,7 +133,7 @@ export class Topology {
     const servers = state.view.servers.map(view =>
       view.name === server ? observed(view, health, result, at) : view,
     );
-    this.#renew(state, servers, at);
+    this.#renew(state, servers, at, server);
   }
 
   /**
@@ -149,7 +154,7 @@ export class Topology {
     const state = this.#state(backend);
     const before = state.view;
     state.view = Object.freeze({ ...before, directive: directive && Object.freeze(directive), held });
-    this.#renew(state, before.servers, this.#clock.now(), before);
+    this.#renew(state, before.servers, this.#clock.now(), null, before);
   }
 
   /** What would be elected if that were so, at once and later. Nothing is changed, remembered or published. */
@@ -213,19 +218,25 @@ export class Topology {
     state.elector = state.elector.under(spec);
     state.resumption.follow(spec);
     state.view = Object.freeze({ ...state.view, ...configured(spec), notes });
-    this.#renew(state, state.view.servers, at);
+    this.#renew(state, state.view.servers, at, { all: true });
   }
 
-  /** `before`: the view that was published last, where it isn't the newest. */
+  /** `reporter`: who has just answered. `before`: the view that was published last, where it isn't the newest. */
   #renew(
     state: BackendState,
     servers: readonly ServerView[],
     at: MonotonicMs,
+    reporter: Reporter = null,
     before: BackendView = state.view,
   ): void {
     const election = electAmong(state, servers, at);
     const opinion = state.opinion === 'awaited' ? null : state.opinion;
-    state.view = nextView(state.view, { servers, opinion }, election);
+    const { primary } = election;
+    const told = servers.find(({ name }) => name === primary)?.lastAnswer ?? null;
+    state.reach = reachOf(told && told.facts) ?? state.reach;
+    const { reach, spec } = state;
+    const standing = restand({ servers, primary, reach, wants: spec.reads ?? wantsNothing, at }, reporter);
+    state.view = nextView(state.view, { servers: standing, opinion }, election);
     if (state.view.primary !== before.primary) state.since = this.#clock.wall();
     this.changes.publish({ before, after: state.view, at });
   }
@@ -305,5 +316,5 @@ function initialState(spec: BackendSpec, resumption: Resumption, directive: Dire
         : `${primary} was the primary before the restart, and has not spoken yet`,
     ]),
   });
-  return { spec, elector, resumption, view, since: resumption.since, opinion };
+  return { spec, elector, resumption, view, reach: null, since: resumption.since, opinion };
 }

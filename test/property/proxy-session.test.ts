@@ -67,7 +67,14 @@ class World implements ChangeListener {
 
   constructor(protocol: Protocol, route: Route) {
     this.protocol = protocol;
-    this.#policy = { route, balance: 'roundrobin', maxLagMs: null };
+    this.#policy = {
+      route,
+      balance: 'roundrobin',
+      limits: [],
+      synchronousOnly: false,
+      zone: null,
+      isFallbackCapped: false,
+    };
   }
 
   accept(refuse: 'max-connections' | null): void {
@@ -92,8 +99,7 @@ class World implements ChangeListener {
   }
 
   tell(client: Client, event: SessionEvent): void {
-    const { route, maxLagMs } = this.#policy;
-    const rules = { protocol: this.protocol, route, maxLagMs, holdMs: 1000, connectTimeoutMs: 200 };
+    const rules = { ...this.#policy, protocol: this.protocol, holdMs: 1000, connectTimeoutMs: 200 };
     if (event.kind === 'received') {
       client.said += Buffer.from(event.bytes).toString('latin1');
       client.sent += event.bytes.length;

@@ -10,7 +10,8 @@ import { backend, fail, pass, passReplica, server } from './views.ts';
 export const primaryRules: SessionRules = {
   protocol: 'postgres',
   route: 'primary',
-  maxLagMs: null,
+  limits: [],
+  synchronousOnly: false,
   holdMs: 30_000,
   connectTimeoutMs: 2000,
 };

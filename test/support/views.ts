@@ -9,6 +9,7 @@ import {
 } from '../../src/health/result.ts';
 import { type HealthState } from '../../src/health/state.ts';
 import { type BackendView, type ServerView } from '../../src/topology/model.ts';
+import { initialStanding } from '../../src/topology/standing.ts';
 
 export const FRESHNESS_MS = 2350;
 
@@ -79,6 +80,9 @@ export function server(name: string, result: ProbeResult | null, health?: Health
     upSince: (health ?? implied).kind === 'up' ? 0 : null,
     writableSince: null,
     weight: 100,
+    zone: null,
+    backup: false,
+    standing: initialStanding,
     admin: 'ready',
   };
 }

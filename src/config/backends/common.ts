@@ -2,6 +2,7 @@
 // What only one protocol has stands beside this, in a file of its name. Part of schema.ts.
 
 import { z } from 'zod';
+import { rankOfServer, readRank, unranked } from '../schema-reads.ts';
 import { address, duration, name, pace } from '../schema-values.ts';
 
 export const PROTOCOL_MEANING =
@@ -112,7 +113,7 @@ const weight = z.int().min(1).max(256).default(100).meta({
     'Its share of the sessions, measured against the weights of the others, where there is a choice.',
 });
 
-const plainServer = address().transform(at => ({ address: at, weight: 100 }));
+const plainServer = address().transform(at => ({ address: at, weight: 100, ...unranked }));
 const NOT_A_SERVER = { error: 'is not a server; write host:port, or { address: host:port }' };
 const TOO_FEW = { error: 'is not enough: a backend needs at least one server' };
 
@@ -128,7 +129,12 @@ const membersNotes = (initials: string, port: number) => ({
 
 export function servers(initials: string, port: number) {
   const server = z.union(
-    [plainServer, z.strictObject({ address: serverAddress(port), weight })],
+    [
+      plainServer,
+      z
+        .strictObject({ address: serverAddress(port), weight, ...rankOfServer })
+        .transform(s => ({ address: s.address, weight: s.weight, ...readRank(s) })),
+    ],
     NOT_A_SERVER,
   );
   return z
@@ -146,12 +152,18 @@ export function databaseServers(initials: string, port: number) {
         .strictObject({
           address: serverAddress(port),
           weight,
+          ...rankOfServer,
           writable: writable.optional().meta({
             description: 'Instead of `check.writable`, for this server.',
             sample: 'select true',
           }),
         })
-        .transform(s => ({ ...s, writable: s.writable ?? null })),
+        .transform(s => ({
+          address: s.address,
+          weight: s.weight,
+          ...readRank(s),
+          writable: s.writable ?? null,
+        })),
     ],
     NOT_A_SERVER,
   );

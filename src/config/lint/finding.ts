@@ -2,7 +2,7 @@
 // Not the rules: frontends.ts and backends.ts beside this.
 
 import { type Path } from '../path.ts';
-import { type BackendConfig, type Config, type FrontendConfig } from '../schema.ts';
+import { type BackendConfig, type Config, type FrontendConfig, type Protocol } from '../schema.ts';
 import { formatDuration } from '../units.ts';
 
 export interface LintSource {
@@ -67,6 +67,9 @@ export const forBackends =
     Object.entries(config.backends).flatMap(
       ([name, backend]) => find(backend, ['backends', name], source) ?? [],
     );
+
+/** Where there is no primary. */
+export const rolesAbsent: ReadonlySet<Protocol> = new Set(['http', 'tcp']);
 
 export const backendOf = (config: Config, name: string): BackendConfig | undefined =>
   Object.hasOwn(config.backends, name) ? config.backends[name] : undefined;

@@ -14,6 +14,7 @@ import {
   forFrontends,
   type LintFinding,
   type LintSource,
+  rolesAbsent,
   type Rule,
   warning,
 } from './finding.ts';
@@ -22,7 +23,6 @@ import {
 const HOLD_USUAL_MAX_MS = 60_000;
 /** Below this, connections that rest in an application's pool are cut between two uses. */
 const IDLE_USUAL_MIN_MS = 60_000;
-const rolesAbsent: ReadonlySet<Protocol> = new Set(['http', 'tcp']);
 
 const knownBackend = forFrontends(({ backend }, path, source, config) => {
   if (backendOf(config, backend) !== undefined) return null;
@@ -83,20 +83,7 @@ const needsRouteAny = withoutRoles(({ route }, path, source, protocol) => {
   return error(at, `${written}: the servers of ${an(protocol)} backend have no roles; write route: any`);
 });
 
-const tellsNoLag = withoutRoles(({ maxLagMs }, path, _source, protocol) =>
-  maxLagMs === null
-    ? null
-    : error([...path, 'max_lag'], `does nothing with ${an(protocol)} backend: its servers tell no lag`),
-);
-
 const an = (protocol: Protocol): string => (protocol === 'http' ? 'an http' : `a ${protocol}`);
-
-const lagNeedsReplicas = forFrontends(({ route, maxLagMs, backend }, path, _source, config) => {
-  const protocol = backendOf(config, backend)?.protocol;
-  if (route !== 'primary' || maxLagMs === null || (protocol && rolesAbsent.has(protocol))) return null;
-  const message = 'does nothing with route primary: a primary has no lag';
-  return error([...path, 'max_lag'], message, [...path, 'route']);
-});
 
 const holdNeedsRoom = forFrontends(({ holdMs, holdMax }, path, source) => {
   if (holdMax !== 0 || holdMs === 0) return null;
@@ -154,8 +141,6 @@ export const frontendRules: readonly Rule[] = [
   separateBinds,
   noLoop,
   needsRouteAny,
-  tellsNoLag,
-  lagNeedsReplicas,
   holdNeedsRoom,
   holdIsBearable,
   idleOutlastsPools,

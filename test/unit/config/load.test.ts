@@ -14,6 +14,8 @@ import {
   warnings,
 } from './kit.ts';
 
+const unranked = { backup: false, zone: null };
+
 /** One change of the valid configuration, and exactly what is said about it. */
 const cases: readonly (readonly [name: string, from: string, to: string, expected: readonly string[]])[] = [
   [
@@ -239,8 +241,8 @@ test('loading: a valid configuration has neither errors nor warnings, and its de
   const config = configOf(VALID, AROUND);
   assert.deepEqual(Object.keys(config.frontends), ['app-rw', 'app-ro']);
   assert.deepEqual(config.backends['app']?.servers, {
-    pg1: { address: { host: '10.0.0.1', port: 5432 }, weight: 100, writable: null },
-    pg2: { address: { host: '10.0.0.2', port: 5432 }, weight: 100, writable: null },
+    pg1: { address: { host: '10.0.0.1', port: 5432 }, weight: 100, ...unranked, writable: null },
+    pg2: { address: { host: '10.0.0.2', port: 5432 }, weight: 100, ...unranked, writable: null },
   });
   assert.equal(config.frontends['app-ro']?.holdMs, 30_000);
   assert.equal(config.frontends['app-ro']?.maxLagMs, 10_000);

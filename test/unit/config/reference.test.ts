@@ -94,7 +94,7 @@ test('reference: a line starting as a comment turns into a valid key when the # 
   let everything = '';
   for (const [name, text] of annotated) {
     const all = text
-      .replace('route: primary', 'route: replica')
+      .replace('route: primary', 'route: replica-or-primary')
       .replace(/mode: (prefer|disable)/, 'mode: verify-full')
       // One of the two manages the servers.
       .replace(/^ *# patroni: .*\n/m, '')
@@ -108,6 +108,7 @@ test('reference: a line starting as a comment turns into a valid key when the # 
   }
   for (const key of [
     'max_lag',
+    'fallback_share',
     'allow',
     'password',
     'ca_file',

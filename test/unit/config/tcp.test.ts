@@ -47,8 +47,8 @@ test('tcp: its check may be left out, and has the defaults of a PostgreSQL check
     slowStartMs: 0,
     dns: null,
     servers: {
-      c1: { address: { host: '10.0.0.1', port: 6379 }, weight: 100 },
-      c2: { address: { host: '10.0.0.2', port: 6379 }, weight: 100 },
+      c1: { address: { host: '10.0.0.1', port: 6379 }, weight: 100, backup: false, zone: null },
+      c2: { address: { host: '10.0.0.2', port: 6379 }, weight: 100, backup: false, zone: null },
     },
   });
 });

@@ -4,13 +4,17 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Route } from '../../../src/config/schema.ts';
 import { decide, hasServer, mayServe, type RoutePolicy } from '../../../src/proxy/router.ts';
+import { initialStanding, limitsOf } from '../../../src/topology/standing.ts';
 import { backend, facts, fail, FRESHNESS_MS, pass, passReplica, server, up } from '../../support/views.ts';
 
 const context = { turn: 0, load: () => 0, draws: [0, 0] as const, client: '::1', now: 0, slowStartMs: 0 };
 const policy = (route: Route, given: Partial<RoutePolicy> = {}): RoutePolicy => ({
   route,
   balance: 'first',
-  maxLagMs: null,
+  limits: [],
+  synchronousOnly: false,
+  zone: null,
+  isFallbackCapped: false,
   ...given,
 });
 
@@ -19,6 +23,7 @@ function names(
   view: Parameters<typeof decide>[1],
   now = 0,
   doubted: readonly string[] = [],
+  room = true,
 ): string {
   const decision = decide(
     rule,
@@ -26,6 +31,7 @@ function names(
     now,
     ({ name }) => doubted.includes(name),
     () => context,
+    () => room,
   );
   return decision.kind === 'hold' ? 'hold' : decision.servers.map(({ name }) => name).join();
 }
@@ -120,13 +126,100 @@ test('router: a server that rises is not up yet and gets nobody', () => {
   for (const route of ['primary', 'any'] as const) assert.equal(hasServer(policy(route), rising, 0), false);
 });
 
-test('router: max_lag leaves out replicas that lag, do not replicate, or cannot say', () => {
-  const view = backend([
-    server('pg1', passReplica({ lagSeconds: 10 })),
-    server('pg2', passReplica({ lagSeconds: 10.001 })),
-    server('pg3', passReplica({ lagSeconds: null })),
-    server('pg4', passReplica({ lagSeconds: 0, replicating: false })),
-  ]);
-  assert.equal(names(policy('replica', { maxLagMs: 10_000 }), view), 'pg1');
-  assert.equal(names(policy('replica'), view), 'pg1,pg2,pg3,pg4');
+test('router: a replica beyond a limit is left out, and the others serve', () => {
+  const beyond = { ...initialStanding, beyond: limitsOf({ maxLagMs: 10_000, maxLagBytes: null }) };
+  const view = backend([server('pg1', passReplica()), { ...server('pg2', passReplica()), standing: beyond }]);
+  const limits = limitsOf({ maxLagMs: 10_000, maxLagBytes: null });
+  assert.equal(names(policy('replica', { limits }), view), 'pg1');
+  assert.equal(names(policy('replica'), view), 'pg1,pg2');
+});
+
+const placed = (name: string, zone: string | null, backup = false) => ({
+  ...server(name, passReplica()),
+  zone,
+  backup,
+});
+
+test('router: servers of the own zone come first, then those of others, then the primary, then backups', () => {
+  const view = backend(
+    [
+      { ...placed('pg1', 'a'), result: pass() },
+      placed('pg2', 'b'),
+      placed('pg3', 'a', true),
+      placed('pg4', 'a'),
+      placed('pg5', null),
+      placed('pg6', 'b', true),
+    ],
+    { primary: 'pg1' },
+  );
+  const rows = [
+    ['replica', 'a', [], 'pg4,pg2,pg5,pg3,pg6'],
+    ['replica', 'b', [], 'pg2,pg4,pg5,pg6,pg3'],
+    ['replica', null, [], 'pg2,pg4,pg5,pg3,pg6'],
+    ['replica', 'c', [], 'pg2,pg4,pg5,pg3,pg6'],
+    ['replica-or-primary', 'a', [], 'pg4,pg2,pg5,pg1,pg3,pg6'],
+    ['replica-or-primary', 'a', ['pg4'], 'pg2,pg5,pg1,pg3,pg6,pg4'],
+    ['replica-or-primary', 'a', ['pg2', 'pg4', 'pg5'], 'pg1,pg3,pg6,pg4,pg2,pg5'],
+    ['any', 'b', [], 'pg2,pg1,pg4,pg5,pg6,pg3'],
+  ] as const;
+  for (const [route, zone, doubted, expected] of rows) {
+    assert.equal(names(policy(route, { zone }), view, 0, doubted), expected, `${route} ${zone}`);
+  }
+});
+
+test('router: backups serve while nobody else is there', () => {
+  const view = backend([{ ...server('pg1', fail()) }, placed('pg2', null, true)]);
+  assert.equal(names(policy('replica'), view), 'pg2');
+  assert.equal(names(policy('replica-or-primary'), view), 'pg2');
+});
+
+test('router: all choices of one decision are made in one turn', () => {
+  const view = backend(
+    ['pg1', 'pg2', 'pg3', 'pg4'].map((name, index) => placed(name, index < 2 ? 'a' : 'b')),
+  );
+  let asked = 0;
+  const decision = decide(
+    policy('replica', { zone: 'a', balance: 'roundrobin' }),
+    view,
+    0,
+    () => false,
+    () => ({ ...context, turn: (asked += 1) }),
+  );
+  assert.ok(decision.kind === 'candidates');
+  assert.equal(asked, 1);
+  assert.equal(decision.servers.map(({ name }) => name).join(), 'pg2,pg1,pg4,pg3');
+});
+
+test('router: a primary with a limit stands in while there is room, and is never the next after a replica that failed', () => {
+  const capped = policy('replica-or-primary', { isFallbackCapped: true });
+  const lone = backend([server('pg1', pass()), server('pg2', fail())], { primary: 'pg1' });
+  const rows = [
+    ['a replica serves', healthy, [], true, 'pg2,pg3'],
+    ['one is doubted', healthy, ['pg2'], true, 'pg3,pg2'],
+    ['all are doubted', healthy, ['pg2', 'pg3'], true, 'pg1,pg2,pg3'],
+    ['all are doubted, no room', healthy, ['pg2', 'pg3'], false, 'pg2,pg3'],
+    ['none is left', lone, [], true, 'pg1'],
+    ['none is left, no room', lone, [], false, 'hold'],
+  ] as const;
+  for (const [name, view, doubted, room, expected] of rows) {
+    assert.equal(names(capped, view, 0, doubted, room), expected, name);
+  }
+  assert.equal(
+    hasServer(capped, lone, 0, () => false),
+    false,
+  );
+  assert.equal(
+    hasServer(capped, lone, 0, () => true),
+    true,
+  );
+  assert.equal(
+    hasServer(capped, healthy, 0, () => false),
+    true,
+    'replicas have room',
+  );
+  assert.equal(
+    hasServer(policy('any'), lone, 0, () => false),
+    true,
+    'a primary that stands in for nobody',
+  );
 });

@@ -1,9 +1,21 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { acceptsWrites, readable, serving } from '../../../src/topology/eligibility.ts';
+import { type Route } from '../../../src/config/schema.ts';
+import { acceptsWrites, eligible, type Eligibility } from '../../../src/topology/eligibility.ts';
+import { type BackendView } from '../../../src/topology/model.ts';
+import { initialStanding, limitsOf } from '../../../src/topology/standing.ts';
 import { backend, fail, FRESHNESS_MS, pass, passReplica, server } from '../../support/views.ts';
 
 const names = (servers: readonly { name: string }[]): string[] => servers.map(({ name }) => name);
+const wanting = (route: Route, given: Partial<Eligibility> = {}): Eligibility => ({
+  route,
+  limits: [],
+  synchronousOnly: false,
+  ...given,
+});
+const serving = (view: BackendView): string[] => names(eligible(view, 0, wanting('any')));
+const readable = (view: BackendView, given: Partial<Eligibility> = {}): string[] =>
+  names(eligible(view, 0, wanting('replica', given)));
 
 test('eligibility: the primary accepts writes while its newest result is a fresh "writable"', () => {
   const view = backend([server('pg1', pass({}, 0)), server('pg2', passReplica())], { primary: 'pg1' });
@@ -28,28 +40,49 @@ test('eligibility: a returned old primary serves nobody, not even readers', () =
       splitBrain: true,
     },
   );
-  assert.deepEqual(names(serving(view, 0)), ['pg2', 'pg3']);
-  assert.deepEqual(names(readable(view, 0, null)), ['pg3']);
+  assert.deepEqual(serving(view), ['pg2', 'pg3']);
+  assert.deepEqual(readable(view), ['pg3']);
 });
 
-test('eligibility: with a limit, a replica that lags or does not replicate gets no readers', () => {
-  const view = backend([
-    server('pg1', passReplica({ lagSeconds: 10 })),
-    server('pg2', passReplica({ lagSeconds: 10.1 })),
-    server('pg3', passReplica({ lagSeconds: null, replicating: false })),
-    server('pg4', fail()),
-  ]);
-  assert.deepEqual(names(readable(view, 0, 10_000)), ['pg1']);
-  assert.deepEqual(names(readable(view, 0, null)), ['pg1', 'pg2', 'pg3']);
+test('eligibility: a replica beyond one of the limits gets no readers, also where the primary serves them', () => {
+  const [tenSeconds = '', oneMiB = ''] = limitsOf({ maxLagMs: 10_000, maxLagBytes: 2 ** 20 });
+  const behind = (name: string, ...beyond: string[]) => ({
+    ...server(name, passReplica()),
+    standing: { ...initialStanding, beyond },
+  });
+  const view = backend(
+    [server('pg1', pass()), behind('pg2', tenSeconds), behind('pg3', oneMiB), behind('pg4')],
+    { primary: 'pg1' },
+  );
+  assert.deepEqual(readable(view), ['pg2', 'pg3', 'pg4']);
+  assert.deepEqual(readable(view, { limits: [tenSeconds] }), ['pg3', 'pg4']);
+  assert.deepEqual(readable(view, { limits: [tenSeconds, oneMiB] }), ['pg4']);
+  assert.deepEqual(names(eligible(view, 0, wanting('any', { limits: [oneMiB] }))), ['pg1', 'pg2', 'pg4']);
+});
+
+test('eligibility: where only synchronous replicas count, one that is merely not known to be one gets nobody', () => {
+  const standings = ['yes', 'no', 'quorum', 'hidden', 'unknown', null] as const;
+  const view = backend(
+    [
+      server('pg1', pass()),
+      ...standings.map((synchronous, index) => ({
+        ...server(`pg${index + 2}`, passReplica()),
+        standing: { ...initialStanding, synchronous },
+      })),
+    ],
+    { primary: 'pg1' },
+  );
+  assert.deepEqual(readable(view, { synchronousOnly: true }), ['pg2']);
+  assert.deepEqual(names(eligible(view, 0, wanting('any', { synchronousOnly: true }))), ['pg1', 'pg2']);
 });
 
 test('eligibility: one that answers without a role serves nobody where there are roles, and everybody where there are none', () => {
   const answer = pass({ role: 'unknown', writable: false });
   const view = backend([server('pg1', passReplica()), server('pg2', answer)]);
-  assert.deepEqual(names(serving(view, 0)), ['pg1']);
-  assert.deepEqual(names(readable(view, 0, null)), ['pg1']);
+  assert.deepEqual(serving(view), ['pg1']);
+  assert.deepEqual(readable(view), ['pg1']);
   const web = backend([server('b1', answer)], { protocol: 'http' });
-  assert.deepEqual(names(serving(web, 0)), ['b1']);
+  assert.deepEqual(serving(web), ['b1']);
 });
 
 test('eligibility: a server in drain or maintenance gets nobody, primary or replica, with roles or without', () => {
@@ -62,11 +95,11 @@ test('eligibility: a server in drain or maintenance gets nobody, primary or repl
       },
     );
     assert.equal(acceptsWrites(view, 0), null);
-    assert.deepEqual(names(serving(view, 0)), ['pg3']);
-    assert.deepEqual(names(readable(view, 0, null)), ['pg3']);
+    assert.deepEqual(serving(view), ['pg3']);
+    assert.deepEqual(readable(view), ['pg3']);
     const web = backend([out(server('b1', pass({ role: 'unknown', writable: false })))], {
       protocol: 'http',
     });
-    assert.deepEqual(names(serving(web, 0)), []);
+    assert.deepEqual(serving(web), []);
   }
 });

@@ -288,7 +288,7 @@ function ask(scenario: Scenario): Explanation {
       config,
       frontends: Object.entries(routes).map(([name, route]) => ({
         name,
-        config: { route, maxLagMs: null, holdMs: 30_000 },
+        config: { route, maxLagMs: null, maxLagBytes: null, synchronousOnly: false, holdMs: 30_000 },
         held: 0,
         sessionsTo: (server: string) => sessions[name]?.[server] ?? 0,
       })),

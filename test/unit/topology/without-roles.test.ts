@@ -5,11 +5,13 @@ import { test } from 'node:test';
 import { type ProbeResult } from '../../../src/health/result.ts';
 import { initialHealth, observe, type HealthState } from '../../../src/health/state.ts';
 import { describeChange } from '../../../src/topology/describe.ts';
-import { acceptsWrites, readable, serving } from '../../../src/topology/eligibility.ts';
+import { acceptsWrites, eligible } from '../../../src/topology/eligibility.ts';
 import { IncidentRecorder } from '../../../src/topology/incidents.ts';
 import { Topology } from '../../../src/topology/topology.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { fail, FRESHNESS_MS, passTcp } from '../../support/views.ts';
+
+const any = { route: 'any', limits: [], synchronousOnly: false } as const;
 
 function setup() {
   const clock = new FakeClock();
@@ -35,7 +37,7 @@ function setup() {
     incidents,
     sentences,
     view: () => topology.view('cache'),
-    serves: () => serving(topology.view('cache'), clock.now()).map(({ name }) => name),
+    serves: () => eligible(topology.view('cache'), clock.now(), any).map(({ name }) => name),
     tell(server: string, result: ProbeResult) {
       const stamped = { ...result, at: clock.now(), wallAt: clock.wall() };
       const next = observe(health.get(server) ?? initialHealth, stamped, { rise: 1, fall: 2 }).state;
@@ -68,7 +70,7 @@ test('without roles: none is a primary or a replica, however many are up', () =>
   const view = s.view();
   assert.deepEqual([view.protocol, view.primary, view.epoch, view.splitBrain], ['tcp', null, 0, false]);
   assert.equal(acceptsWrites(view, 0), null);
-  assert.deepEqual(readable(view, 0, null), []);
+  assert.deepEqual(eligible(view, 0, { ...any, route: 'replica' }), []);
 });
 
 test('without roles: everybody may die and return without an incident, and no word is said of a primary', () => {

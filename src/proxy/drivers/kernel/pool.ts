@@ -11,6 +11,7 @@ import { type Timer } from '../../../core/clock.ts';
 import { describeError, PointsmanError } from '../../../core/errors.ts';
 import { STUCK_CHECK_MS, STUCK_STRIKES, WORKER_END_MS } from '../../bounds.ts';
 import { type EngineObserver, type FrontendGauge } from '../../events.ts';
+import { eligibilityOf } from '../../../topology/eligibility.ts';
 import { planPorts, type PortPlan } from '../../ports.ts';
 import { type Proxy, type ProxyChange, type ProxyDeps } from '../../proxy.ts';
 import { hasServer } from '../../router.ts';
@@ -108,7 +109,6 @@ export class WorkerPool implements Proxy {
     const { topology, clock } = this.#deps;
     return [...Object.entries(this.#frontends), ...this.#leaving].map(([name, config]) => {
       const { connections, sessions, held, bytesUp, bytesDown } = this.#sums.total(name);
-      const policy = { route: config.route, maxLagMs: config.maxLagMs };
       const leaves = this.#leaving.has(name);
       return {
         name,
@@ -121,7 +121,10 @@ export class WorkerPool implements Proxy {
         connections,
         sessions,
         held,
-        available: !this.#ending && !leaves && hasServer(policy, topology.view(config.backend), clock.now()),
+        available:
+          !this.#ending &&
+          !leaves &&
+          hasServer(eligibilityOf(config), topology.view(config.backend), clock.now()),
         ...(leaves ? { leaving: true } : {}),
         bytesUp,
         bytesDown,

@@ -200,6 +200,10 @@ class SharedServer implements ServerTally {
     this.#cells[this.#at + 1] = value;
   }
 
+  get loadOfAll(): number {
+    return this.sumOf(0) + this.sumOf(1);
+  }
+
   /** Of every worker together: the sessions (0), or the dials (1). */
   sumOf(cell: 0 | 1): number {
     let sum = 0;
