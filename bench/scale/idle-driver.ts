@@ -33,6 +33,7 @@ export class IdleDriver implements Driver {
     this.#listeners.set(frontend, events);
     return Promise.resolve({
       address: bind,
+      descriptors: [],
       keepAlive: () => undefined,
       close: () => void this.#listeners.delete(frontend),
     });

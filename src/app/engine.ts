@@ -15,7 +15,7 @@ import { type Topology } from '../topology/topology.ts';
 /** Beyond this the main thread, which probes and logs, is what runs out first. */
 const WORKERS_MAX = 8;
 
-export interface EngineDeps extends Pick<ProxyDeps, 'clock' | 'random'> {
+export interface EngineDeps extends Pick<ProxyDeps, 'clock' | 'random' | 'inherited'> {
   readonly topology: Topology;
   readonly observer: EngineObserver;
   readonly log: Logger;
@@ -27,10 +27,10 @@ export async function chooseEngine({ engine, frontends }: Config): Promise<(deps
   if (loaded !== null && loaded.ok) {
     const { libc } = loaded;
     const workers = engine.workers ?? Math.min(WORKERS_MAX, Math.max(1, availableParallelism() - 1));
-    return ({ topology, clock, observer, log }) => {
+    return ({ log, ...deps }) => {
       log.info({ driver: 'kernel', workers }, 'data plane: kernel driver');
-      const namesOf = (backend: string): readonly string[] => topology.names(backend);
-      return new WorkerPool({ frontends, topology, namesOf, clock, observer, libc, workers, io: engine.io });
+      const namesOf = (backend: string): readonly string[] => deps.topology.names(backend);
+      return new WorkerPool({ ...deps, frontends, namesOf, libc, workers, io: engine.io });
     };
   }
   if (engine.driver === 'kernel' && loaded !== null) {
@@ -39,10 +39,10 @@ export async function chooseEngine({ engine, frontends }: Config): Promise<(deps
       `engine.driver kernel does not run here: ${loaded.reason}`,
     );
   }
-  return ({ topology, clock, random, observer, log }) => {
+  return ({ log, ...deps }) => {
     if (loaded === null) log.info({ driver: 'net' }, 'data plane: net driver, as configured');
     else
       log.warn({ driver: 'net', reason: loaded.reason }, `data plane: net driver; kernel does not run here`);
-    return createProxy({ frontends, topology, driver: createNetDriver(clock), clock, random, observer });
+    return createProxy({ ...deps, frontends, driver: createNetDriver(deps.clock) });
   };
 }

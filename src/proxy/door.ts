@@ -37,6 +37,10 @@ export class Door {
     return this.#listener?.address ?? null;
   }
 
+  get descriptors(): readonly number[] {
+    return this.#listener?.descriptors ?? [];
+  }
+
   /** Who connects from now on is a client of `owner`, and those who came before it. */
   leadTo(owner: DoorOwner): void {
     this.#owner = owner;

@@ -63,7 +63,9 @@ export interface Listener {
   readonly address: Address;
   /** How those that are accepted from now on behave on the wire. */
   keepAlive(tcp: TcpOptions): void;
-  /** Stops accepting. Accepted sockets are their owner's and go on. */
+  /** Of the sockets themselves, for whoever hands them to another process. */
+  readonly descriptors: readonly number[];
+  /** Stops accepting and lets go of the sockets, which other processes may have too. Accepted ones are their owner's and go on. */
   close(): void;
 }
 
@@ -80,7 +82,30 @@ export interface ListenRequest {
   readonly frontend: string;
   readonly bind: Address;
   readonly tcp: TcpOptions;
+  /** Listening sockets that are open already, in place of new ones at `bind`. */
+  readonly inherited: readonly InheritedSocket[];
 }
+
+export interface InheritedSocket {
+  readonly fd: number;
+  /** Whoever started us keeps it, and who waits in it when we end: systemd. */
+  readonly isKept: boolean;
+}
+
+/** Those that were inherited for a frontend: handed out once, and then the receiver's to close. */
+export type Inherited = (frontend: string, bind: Address) => readonly InheritedSocket[];
+
+export const nothingInherited: Inherited = () => [];
+
+/** A listening socket that this process has, by the frontend it is for. */
+export interface ListeningSocket {
+  readonly name: string;
+  readonly fd: number;
+  readonly address: Address;
+}
+
+/** What becomes of clients that have no server yet when no new ones are taken any more. */
+export type Waiting = 'refuse' | 'serve';
 
 export interface DialRequest {
   readonly address: Address;

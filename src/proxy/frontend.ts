@@ -15,7 +15,13 @@ import { cancelTargets } from './cancel.ts';
 import { type ConnectionHost } from './connection-host.ts';
 import { Connection } from './connection.ts';
 import { Door } from './door.ts';
-import { type Driver, type IncomingClient } from './driver.ts';
+import {
+  nothingInherited,
+  type Driver,
+  type IncomingClient,
+  type Inherited,
+  type ListeningSocket,
+} from './driver.ts';
 import { type FrontendGauge, type HoldOutcome, type ProxyObserver, type RejectReason } from './events.ts';
 import { type ChangeListener } from './failover.ts';
 import { HoldQueue } from './hold.ts';
@@ -38,6 +44,8 @@ export interface FrontendDeps {
   readonly name: string;
   readonly view: (backend: string) => BackendView;
   readonly driver: Driver;
+  /** Left out: its port is opened anew. */
+  readonly inherited?: Inherited;
   readonly registry: SessionRegistry;
   readonly tallies: Pick<Tallies, 'frontend'>;
   /** Shared by all frontends: what one finds out serves the others. */
@@ -112,7 +120,9 @@ export class Frontend implements ChangeListener {
   /** Opens its port. Rejects with BIND_FAILED. */
   async listen(): Promise<void> {
     const { bind, tcp } = this.#config;
-    this.open(await Door.open(this.#deps.driver, { frontend: this.#deps.name, bind, tcp }));
+    const { driver, name: frontend, inherited = nothingInherited } = this.#deps;
+    const found = inherited(frontend, bind);
+    this.open(await Door.open(driver, { frontend, bind, tcp, inherited: found }));
   }
 
   /** Who comes in by the door is its client from now on. */
@@ -125,6 +135,11 @@ export class Frontend implements ChangeListener {
       accepted: client => this.#accept(client),
       acceptError: (code, detail) => observer.acceptError(name, code, detail),
     });
+  }
+
+  listening(): readonly ListeningSocket[] {
+    const { address, descriptors } = this.#door ?? { address: null, descriptors: [] };
+    return address === null ? [] : descriptors.map(fd => ({ name: this.#deps.name, fd, address }));
   }
 
   /** Gives its door up, to another frontend or to be closed. */

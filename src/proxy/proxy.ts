@@ -9,7 +9,13 @@ import { type Topic } from '../core/topic.ts';
 import { type BackendChange, type BackendView } from '../topology/model.ts';
 import { RELEASE_BURST } from './bounds.ts';
 import { Door } from './door.ts';
-import { type Driver } from './driver.ts';
+import {
+  nothingInherited,
+  type Driver,
+  type Inherited,
+  type ListeningSocket,
+  type Waiting,
+} from './driver.ts';
 import { type FrontendGauge, type ProxyObserver } from './events.ts';
 import { applyChange, applyRemoval, type ReportClosed } from './failover.ts';
 import { Frontend } from './frontend.ts';
@@ -33,6 +39,8 @@ export interface ProxyDeps {
   /** Left out: this proxy is the only one. Else the numbers it shares with `workers - 1` others. */
   readonly tallies?: Tallies;
   readonly workers?: number;
+  /** Left out: every port is opened anew. */
+  readonly inherited?: Inherited;
   readonly clock: Clock;
   readonly random: Random;
   readonly observer: ProxyObserver;
@@ -49,8 +57,13 @@ export interface Proxy {
   frontends(): readonly FrontendGauge[];
   /** Client sessions that are joined to a server now; with `frontend`, those of that one only. */
   sessionsOf(backend: string, server: string, frontend?: string): number;
-  /** Stops accepting, refuses those who wait, lets sessions end until `deadlineMs` from now, then closes the rest. */
-  drain(deadlineMs: number): Promise<void>;
+  /** What it accepts from, to be handed to a successor. */
+  listening(): readonly ListeningSocket[];
+  /**
+   * Stops accepting and closes its listening sockets, refuses those who wait unless they are to be served, lets sessions
+   * end until `deadlineMs` from now, then closes the rest.
+   */
+  drain(deadlineMs: number, waiting?: Waiting): Promise<void>;
   /** Ends everything now; resolves when the last socket is gone. */
   close(): Promise<void>;
 }
@@ -67,6 +80,7 @@ export interface ProxyChange {
 
 export function createProxy(deps: ProxyDeps): Proxy {
   const { topology, driver, clock, random, observer, tallies = createTallies(), workers = 1 } = deps;
+  const { inherited = nothingInherited } = deps;
   const registry = new SessionRegistry(tallies);
   const suspects = new Suspects();
   /** Backends that are no more, without their servers: frontends may still lead there until they are changed as well. */
@@ -78,6 +92,7 @@ export function createProxy(deps: ProxyDeps): Proxy {
       name,
       view,
       driver,
+      inherited,
       registry,
       tallies,
       suspects,
@@ -170,7 +185,7 @@ export function createProxy(deps: ProxyDeps): Proxy {
       try {
         for (const [frontend, { bind, tcp }] of Object.entries(next)) {
           if (ports.get(frontend)?.from !== null) continue;
-          opened.set(frontend, await Door.open(driver, { frontend, bind, tcp }));
+          opened.set(frontend, await Door.open(driver, { frontend, bind, tcp, inherited: [] }));
         }
       } catch (thrown) {
         abandon();
@@ -189,8 +204,12 @@ export function createProxy(deps: ProxyDeps): Proxy {
       frontend === undefined
         ? registry.count(backend, server)
         : tallies.server(frontend, backend, server).sessions,
-    async drain(deadlineMs) {
-      for (const frontend of all()) frontend.stopAccepting();
+    listening: () => all().flatMap(frontend => frontend.listening()),
+    async drain(deadlineMs, waiting = 'refuse') {
+      for (const frontend of all()) {
+        if (waiting === 'serve') frontend.leaveDoor()?.close();
+        else frontend.stopAccepting();
+      }
       const emptied = Promise.all(all().map(frontend => frontend.emptied()));
       await Promise.race([emptied, deadline(clock, deadlineMs, emptied)]);
       await close();

@@ -63,6 +63,7 @@ export class SimDriver implements Driver, SocketBooks {
     this.#listeners.set(request.frontend, events);
     return Promise.resolve({
       address: request.bind,
+      descriptors: [],
       keepAlive: () => undefined,
       close: () => void this.#listeners.delete(request.frontend),
     });

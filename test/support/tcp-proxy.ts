@@ -9,6 +9,7 @@ import { Topic } from '../../src/core/topic.ts';
 import { outcomeOf, type ProbeResult } from '../../src/health/result.ts';
 import { loadLibc } from '../../src/proxy/drivers/kernel/libc.ts';
 import { WorkerPool } from '../../src/proxy/drivers/kernel/pool.ts';
+import { nothingInherited, type Inherited } from '../../src/proxy/driver.ts';
 import { createNetDriver } from '../../src/proxy/drivers/net/driver.ts';
 import { type EngineObserver, type FrontendGauge, type SessionEnd } from '../../src/proxy/events.ts';
 import { createProxy, type Proxy, type TopologySource } from '../../src/proxy/proxy.ts';
@@ -120,6 +121,8 @@ export interface StageOptions {
   readonly clock?: Clock;
   /** Left out: the net driver. */
   readonly engine?: Engine;
+  /** Listening sockets in place of new ones. */
+  readonly inherited?: Inherited;
 }
 
 /** What moves the bytes in a test: the same tests run on each. */
@@ -186,7 +189,14 @@ export async function openStage(t: TestContext, options: StageOptions = {}): Pro
   const diary = createDiary();
   const clock = options.clock ?? systemClock;
   const workers = new WorkerWatch(t);
-  const proxy = await createEngine(options.engine ?? 'net', config, topology, clock, diary);
+  const proxy = await createEngine(
+    options.engine ?? 'net',
+    config,
+    topology,
+    clock,
+    diary,
+    options.inherited,
+  );
   t.after(async () => {
     closeClients();
     await proxy.close();
@@ -208,12 +218,13 @@ export async function createEngine(
   topology: TopologySource,
   clock: Clock,
   observer: Diary,
+  inherited: Inherited = nothingInherited,
 ): Promise<Proxy> {
   if (engine === 'net') {
     const driver = createNetDriver(clock);
-    return createProxy({ frontends, topology, driver, clock, random: seededRandom(1), observer });
+    return createProxy({ frontends, topology, driver, clock, random: seededRandom(1), observer, inherited });
   }
   const loaded = await loadLibc();
   if (!loaded.ok) throw new Error(`the kernel driver doesn't run here: ${loaded.reason}`);
-  return new WorkerPool({ frontends, topology, clock, observer, libc: loaded.libc, ...engine });
+  return new WorkerPool({ frontends, topology, clock, observer, inherited, libc: loaded.libc, ...engine });
 }

@@ -5,16 +5,25 @@ import { invariant } from '../../../core/errors.ts';
 import { type Driver } from '../../driver.ts';
 import { dial } from './dialer.ts';
 import { type Kernel } from './kernel.ts';
-import { acceptFrom, type OpenListener } from './listener.ts';
+import { acceptFrom } from './listener.ts';
+import { type WorkerListeners } from './messages.ts';
 import { KernelSocket } from './socket.ts';
 
 /** `listeners` by frontend; those of a changed configuration are added. */
-export function createKernelDriver(kernel: Kernel, listeners: ReadonlyMap<string, OpenListener>): Driver {
+export function createKernelDriver(kernel: Kernel, listeners: WorkerListeners): Driver {
   return {
     listen({ frontend }, events) {
-      const listener = listeners.get(frontend);
-      invariant(listener !== undefined, 'the main thread opened a socket for every frontend');
-      return Promise.resolve(acceptFrom(kernel, listener, events));
+      const own = listeners.get(frontend) ?? [];
+      const [first] = own;
+      invariant(first !== undefined, 'the main thread opened a socket for every frontend');
+      const accepting = own.map(listener => acceptFrom(kernel, listener, events));
+      return Promise.resolve({
+        address: first.address,
+        descriptors: own.map(({ fd }) => fd),
+        // What its clients inherit is set on the descriptors by the main thread.
+        keepAlive: () => undefined,
+        close: () => accepting.forEach(stop => stop()),
+      });
     },
     dial: (request, events) => dial(kernel, request, events),
     splice({ client, server, first, tap, traffic }) {

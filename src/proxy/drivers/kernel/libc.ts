@@ -19,6 +19,7 @@ export interface Libc {
   read(fd: number, buffer: Uint8Array, length: number): number;
   shutdown(fd: number, how: number): number;
   close(fd: number): number;
+  fcntl(fd: number, command: number, value: number): number;
   eventfd(initial: number, flags: number): number;
   epoll_create1(flags: number): number;
   epoll_ctl(epoll: number, operation: number, fd: number, event: Uint8Array | null): number;
@@ -53,7 +54,6 @@ export const AF_INET6 = 10;
 export const SOCK_STREAM = 1;
 export const SOCK_NONBLOCK = 0x800;
 export const SOCK_CLOEXEC = 0x80000;
-export const SHUT_RD = 0;
 export const SHUT_WR = 1;
 export const SOL_SOCKET = 1;
 export const SO_REUSEADDR = 2;
@@ -83,7 +83,10 @@ export const EPOLLOUT = 0x4;
 export const EPOLLERR = 0x8;
 export const EPOLLHUP = 0x10;
 export const EPOLLRDHUP = 0x2000;
+export const EPOLLEXCLUSIVE = 0x10000000;
 export const EPOLLET = 0x80000000;
+export const F_SETFL = 4;
+export const O_NONBLOCK = 0x800;
 const PROT_READ_WRITE = 3;
 const MAP_SHARED_POPULATE = 0x8001;
 const MAP_PRIVATE_ANONYMOUS = 0x22;
@@ -136,6 +139,7 @@ async function declare(): Promise<Libc> {
     read: call('int read(int fd, void *buffer, size_t length)'),
     shutdown: call('int shutdown(int fd, int how)'),
     close: call('int close(int fd)'),
+    fcntl: call('int fcntl(int fd, int command, int value)'),
     eventfd: call('int eventfd(unsigned int initial, int flags)'),
     epoll_create1: call('int epoll_create1(int flags)'),
     epoll_ctl: call('int epoll_ctl(int epoll, int operation, int fd, void *event)'),

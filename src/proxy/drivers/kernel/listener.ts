@@ -4,7 +4,7 @@
 import { formatAddress, type Address } from '../../../core/address.ts';
 import { PointsmanError } from '../../../core/errors.ts';
 import { ACCEPT_ERROR_INTERVAL_MS, LISTEN_BACKLOG } from '../../bounds.ts';
-import { type Listener, type ListenerEvents, type ListenRequest } from '../../driver.ts';
+import { type ListenerEvents, type ListenRequest } from '../../driver.ts';
 import { createThrottle } from '../../throttle.ts';
 import { createSocket } from './create-socket.ts';
 import { applyKeepAlive, applyNoDelay, type Kernel } from './kernel.ts';
@@ -21,6 +21,29 @@ const RETRY_MS = 50;
 export interface OpenListener {
   readonly fd: number;
   readonly address: Address;
+  /** Several workers accept from it. */
+  readonly isShared: boolean;
+  /** Who waits in it when we end is kept by whoever started us. */
+  readonly isKept: boolean;
+}
+
+/** Those for a frontend: the inherited ones, else new ones. Throws BIND_FAILED. */
+export function openListeners(libc: Libc, request: ListenRequest, workers: number): readonly OpenListener[] {
+  const { inherited, tcp } = request;
+  if (inherited.length === 0) return bindListeners(libc, request, workers);
+  return inherited.map(({ fd, isKept }) => {
+    // systemd passes blocking ones as a rule.
+    libc.fcntl(fd, linux.F_SETFL, linux.O_NONBLOCK);
+    applyNoDelay(libc, fd);
+    applyKeepAlive(libc, fd, tcp);
+    return { fd, address: addressOf(libc, fd), isShared: inherited.length < workers, isKept };
+  });
+}
+
+/** Those that one of `workers` accepts from: each socket has somebody who does, and each worker something to accept from. */
+export function shareOf<T>(all: readonly T[], worker: number, workers: number): readonly T[] {
+  if (all.length <= workers) return all.filter((_, index) => index === worker % all.length);
+  return all.filter((_, index) => index % workers === worker);
 }
 
 /**
@@ -28,7 +51,7 @@ export interface OpenListener {
  * Several need SO_REUSEPORT, with which a second Pointsman could take the port unnoticed: the first is opened without,
  * and the option is set after it is known to be alone.
  */
-export function openListeners(
+function bindListeners(
   libc: Libc,
   { frontend, bind, tcp }: ListenRequest,
   workers: number,
@@ -44,14 +67,14 @@ export function openListeners(
   if (workers > 1) {
     const scout = bound(libc, address, false);
     if (typeof scout === 'string') throw failed(scout);
-    address = { host: bind.host, port: portOf(libc, scout) };
+    address = { host: bind.host, port: addressOf(libc, scout).port };
     libc.close(scout);
   }
   for (let worker = 0; worker < workers; worker += 1) {
     const fd = bound(libc, address, workers > 1);
     if (typeof fd === 'string') throw failed(fd);
-    address = { host: bind.host, port: portOf(libc, fd) };
-    opened.push({ fd, address });
+    address = { host: bind.host, port: addressOf(libc, fd).port };
+    opened.push({ fd, address, isShared: false, isKept: false });
     applyNoDelay(libc, fd);
     applyKeepAlive(libc, fd, tcp);
     if (libc.listen(fd, LISTEN_BACKLOG) === -1) throw failed('listen');
@@ -78,23 +101,24 @@ function bound(libc: Libc, address: Address, shared: boolean): number | string {
   return reason;
 }
 
-function portOf(libc: Libc, fd: number): number {
+function addressOf(libc: Libc, fd: number): Address {
   const bytes = new Uint8Array(SOCKADDR_MAX_BYTES);
   libc.getsockname(fd, bytes, int32(bytes.length));
-  return decodeSockaddr(bytes).port;
+  return decodeSockaddr(bytes);
 }
 
-/** Accepts until closed. The descriptor stays the main thread's to close. */
-export function acceptFrom(kernel: Kernel, { fd, address }: OpenListener, events: ListenerEvents): Listener {
-  const acceptor = new Acceptor(kernel, fd, events);
-  kernel.loop.watch(fd, acceptor, linux.EPOLLIN);
-  // What its clients inherit is set on the descriptor by the main thread.
-  return { address, keepAlive: () => undefined, close: () => acceptor.close() };
+/** Accepts until what it returns is called. The descriptor stays the main thread's to close. */
+export function acceptFrom(kernel: Kernel, listener: OpenListener, events: ListenerEvents): () => void {
+  const acceptor = new Acceptor(kernel, listener, events);
+  acceptor.start();
+  return () => acceptor.close();
 }
 
 class Acceptor implements Watcher {
   readonly #kernel: Kernel;
   readonly #fd: number;
+  readonly #isShared: boolean;
+  readonly #isKept: boolean;
   readonly #events: ListenerEvents;
   readonly #throttle = createThrottle(ACCEPT_ERROR_INTERVAL_MS);
   readonly #address = new Uint8Array(SOCKADDR_MAX_BYTES);
@@ -105,20 +129,27 @@ class Acceptor implements Watcher {
   #open = true;
   #resting = false;
 
-  constructor(kernel: Kernel, fd: number, events: ListenerEvents) {
+  constructor(kernel: Kernel, { fd, isShared, isKept }: OpenListener, events: ListenerEvents) {
     this.#kernel = kernel;
     this.#fd = fd;
+    this.#isShared = isShared;
+    this.#isKept = isKept;
     this.#events = events;
     this.#spare = this.#openSpare();
   }
 
+  start(): void {
+    // Of those who share a socket one is woken, and not all (with epoll alone; an io_uring wakes them all).
+    const mask = this.#isShared ? linux.EPOLLIN | linux.EPOLLEXCLUSIVE : linux.EPOLLIN;
+    this.#kernel.loop.watch(this.#fd, this, mask);
+  }
+
+  /** The main thread closes the socket once all have stopped. It isn't shut down: it may be a successor's too, or systemd's. */
   close(): void {
     if (!this.#open) return;
-    this.#takeWhoWaits();
+    if (!this.#isKept) this.#takeWhoWaits();
     this.#open = false;
     if (!this.#resting) this.#kernel.loop.unwatch(this.#fd);
-    // Its descriptor lives on in the main thread, but nobody may connect any more, to wait in vain.
-    this.#kernel.libc.shutdown(this.#fd, linux.SHUT_RD);
     if (this.#spare !== -1) this.#kernel.close(this.#spare);
   }
 
@@ -182,7 +213,7 @@ class Acceptor implements Watcher {
       if (!this.#open) return;
       this.#resting = false;
       if (this.#spare === -1) this.#spare = this.#openSpare();
-      loop.watch(this.#fd, this, linux.EPOLLIN);
+      this.start();
     });
     return false;
   }

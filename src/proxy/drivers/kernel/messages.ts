@@ -3,16 +3,20 @@
 
 import { type Config } from '../../../config/schema.ts';
 import { type BackendView } from '../../../topology/model.ts';
+import { type Waiting } from '../../driver.ts';
 import { type NoticeBatch } from './notices.ts';
 import { type OpenListener } from './listener.ts';
 import { type TallyPlan } from './tally-plan.ts';
+
+/** What one worker accepts from, by frontend. */
+export type WorkerListeners = ReadonlyMap<string, readonly OpenListener[]>;
 
 /** What a worker is born with. */
 export interface WorkerStart {
   readonly frontends: Config['frontends'];
   readonly views: readonly VersionedView[];
   readonly worker: number;
-  readonly listeners: ReadonlyMap<string, OpenListener>;
+  readonly listeners: WorkerListeners;
   readonly plan: TallyPlan;
   /** One byte per descriptor: 1 while the worker has it open. */
   readonly open: SharedArrayBuffer;
@@ -38,7 +42,7 @@ export interface Reconfiguration {
   /** Of backends that are new to the workers. */
   readonly views: readonly VersionedView[];
   /** This worker's, of the ports that were opened for it; by frontend. */
-  readonly listeners: ReadonlyMap<string, OpenListener>;
+  readonly listeners: WorkerListeners;
   readonly plan: TallyPlan;
 }
 
@@ -47,8 +51,8 @@ export type ToWorker =
   | ({ readonly kind: 'reconfigure' } & Reconfiguration)
   /** There is no such backend any more. */
   | { readonly kind: 'removed'; readonly backend: string }
-  /** Stop accepting, let sessions end until the deadline, close the rest, and say `closed`. */
-  | { readonly kind: 'drain'; readonly deadlineMs: number }
+  /** Stop accepting, say `released`, let sessions end until the deadline, close the rest, and say `closed`. */
+  | { readonly kind: 'drain'; readonly deadlineMs: number; readonly waiting: Waiting }
   | { readonly kind: 'close' };
 
 export type FromWorker =
@@ -59,4 +63,6 @@ export type FromWorker =
   /** That configuration is in force. */
   | { readonly kind: 'reconfigured'; readonly version: number }
   | { readonly kind: 'notices'; readonly batch: NoticeBatch }
+  /** It has nothing to do with its listening sockets any more: they may be closed. */
+  | { readonly kind: 'released' }
   | { readonly kind: 'closed' };

@@ -10,6 +10,7 @@ import { type Address } from '../../../core/address.ts';
 import { type Timer } from '../../../core/clock.ts';
 import { describeError, PointsmanError } from '../../../core/errors.ts';
 import { STUCK_CHECK_MS, STUCK_STRIKES, WORKER_END_MS } from '../../bounds.ts';
+import { nothingInherited, type Inherited, type ListeningSocket, type Waiting } from '../../driver.ts';
 import { type EngineObserver, type FrontendGauge } from '../../events.ts';
 import { eligibilityOf } from '../../../topology/eligibility.ts';
 import { planPorts, type PortPlan } from '../../ports.ts';
@@ -17,8 +18,8 @@ import { type Proxy, type ProxyChange, type ProxyDeps } from '../../proxy.ts';
 import { hasServer } from '../../router.ts';
 import { applyKeepAlive } from './kernel.ts';
 import { type Libc } from './libc.ts';
-import { openListeners, type OpenListener } from './listener.ts';
-import { type FromWorker, type ToWorker, type VersionedView } from './messages.ts';
+import { openListeners, shareOf, type OpenListener } from './listener.ts';
+import { type FromWorker, type ToWorker, type VersionedView, type WorkerListeners } from './messages.ts';
 import { play } from './notices.ts';
 import { SharedTallies } from './shared.ts';
 import { planTallies, type TallyPlan, type TallyWish } from './tally-plan.ts';
@@ -26,7 +27,7 @@ import { offsetOf } from '../../../core/thread-clock.ts';
 import { ViewGate } from './view-gate.ts';
 import { WorkerThread } from './worker-thread.ts';
 
-export interface PoolDeps extends Pick<ProxyDeps, 'frontends' | 'topology' | 'clock'> {
+export interface PoolDeps extends Pick<ProxyDeps, 'frontends' | 'topology' | 'clock' | 'inherited'> {
   readonly observer: EngineObserver;
   /** Every name that a member of a backend may ever have. Left out: those that it has now. */
   readonly namesOf?: (backend: string) => readonly string[];
@@ -36,7 +37,7 @@ export interface PoolDeps extends Pick<ProxyDeps, 'frontends' | 'topology' | 'cl
   readonly io: Config['engine']['io'];
 }
 
-/** By frontend: one for each worker. */
+/** By frontend: one for each worker, unless they were inherited of another number. */
 type Listeners = ReadonlyMap<string, readonly OpenListener[]>;
 
 export class WorkerPool implements Proxy {
@@ -51,6 +52,8 @@ export class WorkerPool implements Proxy {
   readonly #gate: ViewGate;
   readonly #threads: WorkerThread[] = [];
   #listeners: Listeners = new Map();
+  /** Once nobody accepts any more. */
+  #closed: Listeners = new Map();
   readonly #unsubscribe: readonly (() => void)[];
   #version = 0;
   #watchdog: Timer | null = null;
@@ -74,9 +77,9 @@ export class WorkerPool implements Proxy {
   }
 
   async listen(): Promise<void> {
-    const { workers } = this.#deps;
+    const { workers, inherited } = this.#deps;
     try {
-      this.#listeners = await this.#open(this.#frontends);
+      this.#listeners = await this.#open(this.#frontends, inherited);
       for (let index = 0; index < workers; index += 1) this.#threads.push(this.#createThread(index));
       await Promise.all(this.#threads.map(thread => thread.start()));
       if (this.#deps.io === 'io_uring' && this.#withoutUring !== null) {
@@ -114,7 +117,7 @@ export class WorkerPool implements Proxy {
         name,
         bind: {
           host: config.bind.host,
-          port: this.#listeners.get(name)?.[0]?.address.port ?? config.bind.port,
+          port: (this.#listeners.get(name) ?? this.#closed.get(name))?.[0]?.address.port ?? config.bind.port,
         },
         backend: config.backend,
         route: config.route,
@@ -137,9 +140,15 @@ export class WorkerPool implements Proxy {
     return this.#sums.sessions(backend, server);
   }
 
-  async drain(deadlineMs: number): Promise<void> {
+  listening(): readonly ListeningSocket[] {
+    return [...this.#listeners].flatMap(([name, all]) =>
+      all.map(({ fd, address }) => ({ name, fd, address })),
+    );
+  }
+
+  async drain(deadlineMs: number, waiting: Waiting = 'refuse'): Promise<void> {
     this.#ending = true;
-    await this.#end({ kind: 'drain', deadlineMs }, deadlineMs + WORKER_END_MS);
+    await this.#end({ kind: 'drain', deadlineMs, waiting }, deadlineMs + WORKER_END_MS);
   }
 
   async close(): Promise<void> {
@@ -148,20 +157,27 @@ export class WorkerPool implements Proxy {
   }
 
   async #end(message: ToWorker, boundMs: number): Promise<void> {
-    await Promise.all(this.#threads.map(thread => thread.end(message, boundMs)));
+    const released = this.#threads.map(thread => thread.released());
+    const gone = this.#threads.map(thread => thread.end(message, boundMs));
+    await Promise.all(released);
+    // Not before: a closed number is soon another's, and a worker would still accept from it.
+    this.#closeAll(this.#listeners);
+    this.#closed = new Map([...this.#closed, ...this.#listeners]);
+    this.#listeners = new Map();
+    await Promise.all(gone);
     this.#watchdog?.cancel();
     for (const unsubscribe of this.#unsubscribe) unsubscribe();
-    this.#closeAll(this.#listeners);
-    this.#listeners = new Map();
   }
 
-  /** Opens a socket for each worker and frontend, or none. */
-  async #open(frontends: Config['frontends']): Promise<Listeners> {
+  /** Opens a socket for each worker and frontend that has inherited none; or none at all. */
+  async #open(frontends: Config['frontends'], inherited: Inherited = nothingInherited): Promise<Listeners> {
     const { libc, workers } = this.#deps;
     const opened = new Map<string, readonly OpenListener[]>();
     try {
       for (const [frontend, { bind, tcp }] of Object.entries(frontends)) {
-        const request = { frontend, bind: await resolved(frontend, bind), tcp };
+        const found = inherited(frontend, bind);
+        const at = found.length === 0 ? await resolved(frontend, bind) : bind;
+        const request = { frontend, bind: at, tcp, inherited: found };
         opened.set(frontend, openListeners(libc, request, workers));
       }
     } catch (thrown) {
@@ -198,7 +214,7 @@ export class WorkerPool implements Proxy {
     const change = { version: this.#version, frontends: next, views, plan: this.#plan };
     await Promise.all(
       this.#threads.map((thread, index) =>
-        thread.reconfigure({ ...change, listeners: listenersOf(index, opened) }),
+        thread.reconfigure({ ...change, listeners: this.#listenersOf(index, opened) }),
       ),
     );
     const kept = new Set([...this.#listeners.values()].flat());
@@ -240,7 +256,7 @@ export class WorkerPool implements Proxy {
         views: this.#gate.join(index),
         worker: index,
         uring: this.#deps.io !== 'epoll',
-        listeners: listenersOf(index, this.#listeners),
+        listeners: this.#listenersOf(index, this.#listeners),
         plan: this.#plan,
         clockOffsetMs: offsetOf(clock),
       }),
@@ -250,6 +266,11 @@ export class WorkerPool implements Proxy {
         for (const view of this.#gate.lost(index)) this.#publish(view);
       },
     });
+  }
+
+  #listenersOf(worker: number, listeners: Listeners): WorkerListeners {
+    const { workers } = this.#deps;
+    return new Map([...listeners].map(([name, all]) => [name, shareOf(all, worker, workers)]));
   }
 
   #told(index: number, message: FromWorker): void {
@@ -269,6 +290,7 @@ export class WorkerPool implements Proxy {
         }
         return;
       case 'reconfigured':
+      case 'released':
       case 'closed':
     }
   }
@@ -284,12 +306,6 @@ export class WorkerPool implements Proxy {
       this.#watch();
     });
   }
-}
-
-function listenersOf(worker: number, listeners: Listeners): ReadonlyMap<string, OpenListener> {
-  return new Map(
-    [...listeners].flatMap(([name, all]) => all.slice(worker, worker + 1).map(one => [name, one] as const)),
-  );
 }
 
 /** The kernel takes addresses only; the first that Node's resolver gives, as node:net does. */

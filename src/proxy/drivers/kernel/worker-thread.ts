@@ -55,6 +55,7 @@ export class WorkerThread {
   /** The eventfd is closed; its number may be another's by now. */
   #freed = false;
   #gone: (() => void)[] = [];
+  #released: (() => void)[] = [];
 
   constructor(index: number, libc: Libc, clock: Clock, host: ThreadHost) {
     this.#index = index;
@@ -112,6 +113,12 @@ export class WorkerThread {
     await ended;
   }
 
+  /** Resolves when it has nothing to do with its listening sockets any more: it was told to end, or died. */
+  released(): Promise<void> {
+    if (this.#worker === null) return Promise.resolve();
+    return new Promise(resolve => this.#released.push(resolve));
+  }
+
   /** Tells it to end, waits, ends it at the bound, and frees what outlives it. */
   async end(message: ToWorker, boundMs: number): Promise<void> {
     this.#restart?.cancel();
@@ -149,6 +156,7 @@ export class WorkerThread {
         ready();
       }
       if (message.kind === 'applied') this.#applied = message.version;
+      if (message.kind === 'released') this.#letGo();
       if (message.kind === 'reconfigured') this.#reconfigured(message.version);
       this.#host.told(message);
     });
@@ -169,7 +177,12 @@ export class WorkerThread {
     this.#unmap();
     if (!this.#ending) this.#replace();
     for (const version of this.#awaited.keys()) this.#reconfigured(version);
+    this.#letGo();
     for (const resolve of this.#gone.splice(0)) resolve();
+  }
+
+  #letGo(): void {
+    for (const resolve of this.#released.splice(0)) resolve();
   }
 
   #reconfigured(version: number): void {

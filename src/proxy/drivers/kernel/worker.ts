@@ -82,7 +82,7 @@ function remove(backend: string): void {
 /** Its promises settle before Node's loop goes on, and ours: the sockets are open already. */
 async function reconfigure({ version, frontends, plan, ...change }: Reconfiguration): Promise<void> {
   for (const { view: added } of change.views) views.set(added.name, added);
-  for (const [name, listener] of change.listeners) listeners.set(name, listener);
+  for (const [name, opened] of change.listeners) listeners.set(name, opened);
   tallies.follow(plan);
   const prepared = await proxy.prepare(frontends);
   await prepared.apply();
@@ -115,7 +115,8 @@ port.on('message', (message: ToWorker) => {
       void reconfigure(message);
       return;
     case 'drain':
-      end(proxy.drain(message.deadlineMs));
+      end(proxy.drain(message.deadlineMs, message.waiting));
+      send({ kind: 'released' });
       return;
     case 'close':
       end(proxy.close());

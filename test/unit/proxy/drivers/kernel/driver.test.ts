@@ -71,7 +71,7 @@ async function open(t: TestContext): Promise<Rig> {
     backends: { app: { protocol: 'postgres', check: { user: 'probe' }, servers: { pg1: '127.0.0.1:1' } } },
   });
   const { bind, tcp } = frontends['app']!;
-  const [listener] = openListeners(libc, { frontend: 'app', bind, tcp }, 1);
+  const [listener] = openListeners(libc, { frontend: 'app', bind, tcp, inherited: [] }, 1);
   const wake = libc.eventfd(0, 0);
   const loop = new Loop(libc, wake, () => systemClock.now());
   loop.yielding = true;
@@ -80,7 +80,7 @@ async function open(t: TestContext): Promise<Rig> {
   const proxy = createProxy({
     frontends,
     topology,
-    driver: createKernelDriver(kernel, new Map([['app', listener!]])),
+    driver: createKernelDriver(kernel, new Map([['app', [listener!]]])),
     clock: loop.clock,
     random: seededRandom(1),
     observer: diary,

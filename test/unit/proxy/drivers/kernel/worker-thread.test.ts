@@ -127,7 +127,7 @@ test('worker thread: told to end it ends, and leaves no descriptor', async t => 
   const { thread, lost } = await create(t);
   await thread.start();
   assert.ok(openDescriptors() > before);
-  await thread.end({ kind: 'drain', deadlineMs: 10 }, 10_000);
+  await thread.end({ kind: 'drain', deadlineMs: 10, waiting: 'refuse' }, 10_000);
   await until(() => openDescriptors() <= before, `${before} descriptors`);
   assert.deepEqual(lost, []);
 });
