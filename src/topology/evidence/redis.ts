@@ -157,13 +157,19 @@ function standingOf(
 ): Standing {
   // The same process may change its id: it does so when it has been without replicas for `repl-backlog-ttl`.
   if (history.runId === lineage.runId) return 'same';
-  if (history.previous?.replicationId !== lineage.replicationId) return 'foreign';
-  const { until } = history.previous;
+  const until = knownUntil(history, lineage);
+  if (until === null) return 'foreign';
   const others = servers.flatMap(other => (other.name === server.name ? [] : [offsetIn(lineage, other)]));
   const most = Math.max(0, ...others);
   // A process that was seen as a replica has been promoted; one that wasn't has read its history from its disk.
   if (memory.replicas[keyOf(server)] === history.runId) return until >= most ? 'promoted' : 'behind';
   return until >= Math.max(most, lineage.offset) ? 'reloaded' : 'incomplete';
+}
+
+/** How far a primary has the history that was followed; null: nothing of it. Its own may bear the same id (a copied disk). */
+function knownUntil({ replicationId, offset, previous }: RedisHistory, lineage: Lineage): number | null {
+  if (replicationId === lineage.replicationId) return offset;
+  return previous?.replicationId === lineage.replicationId ? previous.until : null;
 }
 
 /** How much a server was last seen to have of a history, as a replica; 0 for another history. */

@@ -267,3 +267,14 @@ test('redis evidence: a word of Sentinel is proof against a primary in doubt', (
   assert.equal(vote([doubtful, r2]).primary, 'r1');
   assert.equal(vote([doubtful, r2], { opinion: named(r2, 'run-b') }).primary, 'r2');
 });
+
+test('redis evidence: a primary whose history bears the id of the last one is believed once a replica has joined it', () => {
+  const elects = service();
+  const other = history('h', 100, 'process of r2');
+  elects([primary('r2', other), replica('r1', history('h', 100, 'process of r1'), { joined: false })]);
+  const claimant = primary('r1', history('h', 100, 'restarted process of r1'));
+  const alone = elects([claimant, replica('r2', history('h', 100, 'process of r2'), { joined: false })]);
+  assert.equal(alone.primary, null);
+  const followed = elects([claimant, replica('r2', history('h', 100, 'process of r2'))]);
+  assert.equal(followed.primary, 'r1');
+});
