@@ -74,6 +74,14 @@ class IdleSocket implements TcpSocket {
     this.#onReset = onReset;
   }
 
+  localAddress(): null {
+    return null;
+  }
+
+  peerAddress(): null {
+    return null;
+  }
+
   attach(owner: SocketOwner): void {
     this.owner = owner;
   }

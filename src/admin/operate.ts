@@ -1,19 +1,14 @@
 // The calls that change something: an operator takes a server out, or puts it back. Asks for the token first, says in one
 // log line who did what, and answers with what came of it. What the states mean stands in topology and proxy.
 
-import { truncate } from '../core/limits.ts';
-import { type Logger } from '../core/logger.ts';
 import { adminStates, type AdminState } from '../topology/model.ts';
 import { type Topology } from '../topology/topology.ts';
+import { refuse, type Guard } from './guard.ts';
 import { type AdminRequest, type Reply, type Route } from './route.ts';
 import { json } from './server.ts';
-import { permissionOf } from './token.ts';
 
-export interface OperateSource {
+export interface OperateSource extends Guard {
   readonly topology: Pick<Topology, 'views' | 'names' | 'setAdmin'>;
-  /** `null`: none is configured, and every changing call is refused. */
-  readonly token: string | null;
-  readonly log: Logger;
 }
 
 export function operateRoutes(source: OperateSource): readonly Route[] {
@@ -22,15 +17,6 @@ export function operateRoutes(source: OperateSource): readonly Route[] {
     path: `/api/v1/backends/{backend}/servers/{server}/${state}`,
     answer: request => refuse(source, request) ?? setAdmin(source, request, state),
   }));
-}
-
-function refuse({ token, log }: OperateSource, { authorization, remote, url }: AdminRequest): Reply | null {
-  const permission = permissionOf(authorization, token);
-  if (permission.kind === 'granted') return null;
-  const { kind, why } = permission;
-  log.warn({ remote, path: truncate(url.pathname) }, `admin: a changing call was refused: ${kind} token`);
-  if (kind === 'disabled') return json({ error: why }, 403);
-  return json({ error: why }, 401, { 'www-authenticate': 'Bearer realm="pointsman"' });
 }
 
 function setAdmin({ topology, log }: OperateSource, request: AdminRequest, state: AdminState): Reply {

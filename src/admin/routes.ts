@@ -13,10 +13,12 @@ import { explainRoute } from './explain.ts';
 import { operateRoutes } from './operate.ts';
 import { type Reply, type Route } from './route.ts';
 import { json, text } from './server.ts';
+import { sessionsRoutes, type SessionsSource } from './sessions.ts';
 
 export interface RoutesSource {
   readonly config: Pick<Config, 'admin' | 'frontends' | 'backends'>;
   readonly topology: Pick<Topology, 'views' | 'names' | 'setAdmin' | 'imagine' | 'changes'>;
+  readonly proxy: SessionsSource['proxy'];
   readonly state: StateSource;
   readonly metrics: Metrics;
   readonly log: Logger;
@@ -41,6 +43,7 @@ export function adminRoutes(source: RoutesSource): readonly Route[] {
     get('/api/v1/events', createEvents(topology.changes, state.clock)),
     explainRoute({ topology, state, config }),
     ...operateRoutes({ topology, token: config.admin.token, log }),
+    ...sessionsRoutes({ config, proxy: source.proxy, token: config.admin.token, log }),
   ];
 }
 

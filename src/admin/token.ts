@@ -1,6 +1,6 @@
 // Whether a call that changes something may be made: the bearer token (RFC 6750, 2.1), compared in constant time.
 // No cookies are used, and a browser adds this header to nobody's requests: a foreign page can't make a call in a user's name.
-// Pure but for hashing. Used by operate.ts.
+// Pure but for hashing. Used by guard.ts.
 
 import { createHash, timingSafeEqual } from 'node:crypto';
 

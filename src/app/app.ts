@@ -95,6 +95,7 @@ export async function startApp(config: Config, { clock, random, log, version, no
     const source = {
       config,
       topology,
+      proxy,
       log,
       state,
       metrics,

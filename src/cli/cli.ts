@@ -15,6 +15,7 @@ import { complain, endureClosedPipes } from './output.ts';
 import { probe } from './probe.ts';
 import { run } from './run.ts';
 import { schema } from './schema.ts';
+import { closeSession, sessions } from './sessions.ts';
 import { status } from './status.ts';
 
 const configOption = {
@@ -118,6 +119,39 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
           .example('$0 explain app', 'why is it so?')
           .example('$0 explain app --if pg1=down --if pg2=promoted', 'and then?'),
       argv => answer(() => explain(argv.backend, argv.if, argv.json, argv)),
+    )
+    .command(
+      'sessions',
+      'Who is connected through a running Pointsman, and to which server',
+      builder =>
+        builder
+          .options(adminOptions)
+          .options({
+            client: { type: 'string', requiresArg: true, describe: 'Of this address or network only' },
+            'server-port': {
+              type: 'number',
+              requiresArg: true,
+              describe: 'The one that a server sees with this port (client_port of pg_stat_activity)',
+            },
+            frontend: { type: 'string', requiresArg: true, describe: 'Of this frontend only' },
+            backend: { type: 'string', requiresArg: true, describe: 'Of this backend only' },
+            server: { type: 'string', requiresArg: true, describe: 'To servers of this name only' },
+            limit: { type: 'number', requiresArg: true, describe: 'How many to show at most' },
+            json: { type: 'boolean', default: false, describe: 'Print JSON' },
+          })
+          .example('$0 sessions --server-port 45678', 'who is behind the connection that a DBA sees?')
+          .example('$0 sessions --client 10.1.0.0/16', 'everybody of a network'),
+      argv => answer(() => sessions(argv)),
+    )
+    .command(
+      'close <session>',
+      'Close one session, by the id that `sessions` shows',
+      builder =>
+        builder
+          .positional('session', { type: 'string', demandOption: true, describe: 'Its id' })
+          .options(adminOptions)
+          .example('$0 close k3f9ab-12', 'needs the token'),
+      argv => answer(() => closeSession(argv.session, argv)),
     )
     .command(
       'drain <server>',

@@ -40,7 +40,8 @@ export async function operate(state: AdminState, place: string, options: AdminOp
   return exitCodes.done;
 }
 
-function adviceFor(status: number): string {
+/** Where the token comes from, for who was refused. */
+export function adviceFor(status: number): string {
   return status === 401
     ? ' (it is taken from POINTSMAN_TOKEN, else from admin.token of the configuration)'
     : '';

@@ -66,6 +66,14 @@ export function reaches(target: Address, bind: Address): boolean {
   return isSameHost(target.host, bind.host) || (local && covers(bind.host, target.host));
 }
 
+/** Whether an address lies in one of the networks; throws for an entry that is none. */
+export function networks(list: readonly string[]): (host: string) => boolean {
+  const blocks = new BlockList();
+  for (const network of list) addToBlockList(blocks, network);
+  // The answer to an IPv4-mapped address (::ffff:10.0.0.1) is that of the IPv4 address.
+  return host => blocks.check(host, isIP(host) === 6 ? 'ipv6' : 'ipv4');
+}
+
 /** Adds `10.0.0.0/8`, `::1` or `127.0.0.1` to a list; throws on anything else. */
 export function addToBlockList(list: BlockList, text: string): void {
   const [base = '', prefix, ...rest] = text.split('/');

@@ -31,6 +31,12 @@ export const POSTGRES_STARTUP_MAX_BYTES = 10_000;
 /** What one held client may send before we stop reading it; a PostgreSQL client sends one startup packet and waits. */
 export const HELD_CLIENT_MAX_BYTES = 16 * 1024;
 
+/** A PROXY header of version 2: addresses take 36 bytes, TLVs of a TLS client with its certificate's names some hundred. */
+export const PROXY_HEADER_MAX_BYTES = 4096;
+
+/** How long a proxy before us may take to say for whom it comes: it says so at once, and one SYN may be lost (3 s). */
+export const PROXY_HEADER_TIMEOUT_MS = 5_000;
+
 /** How long a new client may take to send its first bytes, and a refused one to take its answer. */
 export const FIRST_BYTES_TIMEOUT_MS = 10_000;
 
@@ -79,6 +85,9 @@ export const ADMIN_STREAMS_MAX = 16;
 
 /** What may wait for one of them: an event takes some 300 bytes. */
 export const ADMIN_STREAM_MAX_BYTES = 256 * 1024;
+
+/** Sessions told in one answer of the API: each takes some 350 bytes of JSON. */
+export const SESSIONS_LISTED_MAX = 10_000;
 
 /** Assumptions in one question to `explain`: a backend has a handful of servers. */
 export const ADMIN_ASSUMPTIONS_MAX = 32;

@@ -1,8 +1,7 @@
 // The door of a frontend: who may connect at all, and how many at once. Knows addresses and numbers, no sockets.
 // Not the hold's limit (hold.ts). Called by frontend.ts for each accepted client.
 
-import { BlockList, isIPv6 } from 'node:net';
-import { addToBlockList } from '../config/addresses.ts';
+import { networks } from '../config/addresses.ts';
 import { REFUSALS_MAX } from '../core/limits.ts';
 import { type RejectReason } from './events.ts';
 
@@ -31,13 +30,9 @@ export function createAdmission({
   allow,
   maxConnections,
 }: AdmissionPolicy): (host: string, crowd: Crowd) => Admission {
-  const networks = new BlockList();
-  for (const network of allow ?? []) addToBlockList(networks, network);
+  const isAllowed = allow === null ? null : networks(allow);
   return (host, { admitted, refused }) => {
-    // The list's answer to an IPv4-mapped address (::ffff:10.0.0.1) is that of the IPv4 address.
-    if (allow !== null && !networks.check(host, isIPv6(host) ? 'ipv6' : 'ipv4')) {
-      return { kind: 'drop', reason: 'not-allowed' };
-    }
+    if (isAllowed?.(host) === false) return { kind: 'drop', reason: 'not-allowed' };
     if (admitted < maxConnections) return { kind: 'admit' };
     return { kind: refused < REFUSALS_MAX ? 'refuse' : 'drop', reason: 'max-connections' };
   };

@@ -68,5 +68,8 @@ export const WORKER_STEADY_MS = 10_000;
 export const WORKER_RESTART_MIN_MS = 100;
 export const WORKER_RESTART_MAX_MS = 5_000;
 
+/** How long an answer of a worker is waited for: one that hangs is ended soon after (STUCK_STRIKES). */
+export const WORKER_ANSWER_MS = 2_000;
+
 /** How long a worker that was told to end may take beyond the deadline it was given. */
 export const WORKER_END_MS = 2_000;

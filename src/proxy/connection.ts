@@ -14,7 +14,7 @@ import { type Side, type SocketOwner, type TcpSocket } from './driver.ts';
 import { closeReasons, type CloseReason, type ConnectError, type RejectReason } from './events.ts';
 import { checkJoin, joinTap, type ArrivalWatcher } from './joining.ts';
 import { protocolTraits } from './protocols.ts';
-import { type JoinedSession } from './registry.ts';
+import { type JoinedSession, type SessionNumbers } from './registry.ts';
 import { NOWHERE } from './roster.ts';
 import {
   type CloseMode,
@@ -36,6 +36,7 @@ export class Connection implements SocketOwner, AttemptOwner, ArrivalWatcher, Jo
   /** Its place among its frontend's connections; and among those that dial, later among the sessions of its server. */
   seat = NOWHERE;
   place = NOWHERE;
+  number = 0;
   readonly #socket: TcpSocket;
   #host: Host;
   readonly #acceptedAt: MonotonicMs;
@@ -119,6 +120,21 @@ export class Connection implements SocketOwner, AttemptOwner, ArrivalWatcher, Jo
     return this.#host.rules.route;
   }
 
+  localAddress(): Address | null {
+    return this.#server?.localAddress() ?? null;
+  }
+
+  numbers(now: MonotonicMs): SessionNumbers {
+    this.#notice(now);
+    return {
+      peer: this.#socket.peerAddress(),
+      ageMs: now - this.#acceptedAt,
+      idleMs: now - this.#activeAt,
+      bytesUp: this.#socket.bytesRead,
+      bytesDown: this.#server?.bytesRead ?? 0,
+    };
+  }
+
   socketData(_side: Side, bytes: Uint8Array): void {
     this.handle({ kind: 'received', at: this.#host.clock.now(), bytes });
   }
@@ -189,17 +205,23 @@ export class Connection implements SocketOwner, AttemptOwner, ArrivalWatcher, Jo
     if (this.#state.kind !== 'relaying' || server === null) return;
     if (!this.#keptAlive) server.keepAlive(this.#host.tcp);
     this.#keptAlive = true;
-    const client = this.#socket;
-    const progress = client.bytesRead + server.bytesRead + client.bytesSent + server.bytesSent;
-    if (progress !== this.#progress) {
-      this.#progress = progress;
-      this.#activeAt = now;
-      return;
-    }
+    if (this.#notice(now)) return;
     const silentMs = now - this.#activeAt;
     const { idleTimeoutMs } = this.#host;
     if (idleTimeoutMs > 0 && silentMs >= idleTimeoutMs) this.evict('idle');
     else if (this.#state.ended === 'server' && silentMs >= HALF_CLOSED_MAX_MS) this.evict('server');
+  }
+
+  /** Whether bytes have passed since the last look. */
+  #notice(now: MonotonicMs): boolean {
+    const client = this.#socket;
+    const server = this.#server;
+    if (server === null) return false;
+    const progress = client.bytesRead + server.bytesRead + client.bytesSent + server.bytesSent;
+    if (progress === this.#progress) return false;
+    this.#progress = progress;
+    this.#activeAt = now;
+    return true;
   }
 
   #tell(kind: 'client-ended' | 'client-reset' | 'answered' | 'deadline'): void {

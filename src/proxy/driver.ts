@@ -24,6 +24,9 @@ export interface TcpSocket {
   readonly bytesRead: number;
   /** Bytes the kernel has taken for the peer. */
   readonly bytesSent: number;
+  /** Our end and the other, asked of the system; `null` once it is closed. */
+  localAddress(): Address | null;
+  peerAddress(): Address | null;
   /** Names the owner; of a client's socket this also starts the reading, though no call comes before this one returns. */
   attach(owner: SocketOwner, side: Side): void;
   /** Called once the connection has lived for a moment: most are over before a dead peer could matter. */

@@ -30,6 +30,7 @@ export const closeReasons = {
   'server-left': 'the server is no longer a member of the backend',
   'backend-removed': 'a changed configuration has the backend no more, or with another protocol',
   maintenance: 'an operator put the server in maintenance',
+  operator: 'an operator closed it',
   idle: 'no byte in either direction for idle_timeout',
   shutdown: 'Pointsman is shutting down',
   'worker-lost': 'the worker thread that carried it died',

@@ -16,11 +16,18 @@ import {
   type ListeningSocket,
   type Waiting,
 } from './driver.ts';
-import { type FrontendGauge, type ProxyObserver } from './events.ts';
+import { type CloseReason, type FrontendGauge, type ProxyObserver } from './events.ts';
 import { applyChange, applyRemoval, type ReportClosed } from './failover.ts';
 import { Frontend } from './frontend.ts';
 import { planPorts, type PortPlan } from './ports.ts';
 import { SessionRegistry } from './registry.ts';
+import {
+  closeSessions,
+  listSessions,
+  sessionPrefix,
+  type SessionFilter,
+  type SessionList,
+} from './sessions.ts';
 import { Suspects } from './suspects.ts';
 import { createTallies, type Tallies } from './tallies.ts';
 
@@ -57,6 +64,10 @@ export interface Proxy {
   frontends(): readonly FrontendGauge[];
   /** Client sessions that are joined to a server now; with `frontend`, those of that one only. */
   sessionsOf(backend: string, server: string, frontend?: string): number;
+  /** Who is joined to whom. Looked up when asked; never rejects for want of an answer. */
+  sessions(filter: SessionFilter): Promise<SessionList>;
+  /** Closes sessions by the ids that `sessions` told; resolves to how many ended by it. */
+  closeSessions(ids: readonly string[], reason: CloseReason): Promise<number>;
   /** What it accepts from, to be handed to a successor. */
   listening(): readonly ListeningSocket[];
   /**
@@ -82,6 +93,7 @@ export function createProxy(deps: ProxyDeps): Proxy {
   const { topology, driver, clock, random, observer, tallies = createTallies(), workers = 1 } = deps;
   const { inherited = nothingInherited } = deps;
   const registry = new SessionRegistry(tallies);
+  const prefix = sessionPrefix(random());
   const suspects = new Suspects();
   /** Backends that are no more, without their servers: frontends may still lead there until they are changed as well. */
   const gone = new Map<string, BackendView>();
@@ -204,6 +216,11 @@ export function createProxy(deps: ProxyDeps): Proxy {
       frontend === undefined
         ? registry.count(backend, server)
         : tallies.server(frontend, backend, server).sessions,
+    sessions: filter => {
+      const list = listSessions(registry, prefix, filter, clock.now());
+      return Promise.resolve({ ...list, silentWorkers: 0 });
+    },
+    closeSessions: (ids, reason) => Promise.resolve(closeSessions(registry, prefix, ids, reason)),
     listening: () => all().flatMap(frontend => frontend.listening()),
     async drain(deadlineMs, waiting = 'refuse') {
       for (const frontend of all()) {

@@ -2,18 +2,37 @@
 // Holds no socket: a session is anything that can be evicted. Filled by the connections, emptied by them as they end.
 
 import { type Route } from '../config/schema.ts';
+import { type Address } from '../core/address.ts';
+import { type MonotonicMs } from '../core/clock.ts';
 import { invariant } from '../core/errors.ts';
 import { type CloseReason } from './events.ts';
 import { Roster, type Places } from './roster.ts';
 import { createTallies, type ServerTally, type Tallies } from './tallies.ts';
+
+/** What a session tells of itself beside its names; found out when it is asked for. */
+export interface SessionNumbers {
+  /** Who has connected to us. `null`: it is gone this moment. */
+  readonly peer: Address | null;
+  readonly ageMs: number;
+  readonly idleMs: number;
+  readonly bytesUp: number;
+  readonly bytesDown: number;
+}
 
 export interface JoinedSession {
   readonly frontend: string;
   readonly backend: string;
   readonly server: string;
   readonly route: Route;
+  readonly client: Address;
   /** Its place in the registry: NOWHERE before, the registry's to change. */
   place: number;
+  /** Counted from 1 as sessions are first joined; 0 before. The registry's to set. */
+  number: number;
+  /** Our end of the connection to its server: a system call. */
+  localAddress(): Address | null;
+  /** What else is known of it now. */
+  numbers(now: MonotonicMs): SessionNumbers;
   /**
    * Takes the session from its server now; by the time it returns the session has left the registry and its server is
    * reset. False when the client goes on to another server, as one may whose request was not answered yet.
@@ -43,6 +62,7 @@ export class SessionRegistry {
   readonly #backends = new Map<string, Map<string, ServerEntry>>();
   readonly #keys = new Map<string, JoinedSession>();
   readonly #tallies: Tallies;
+  #lastNumber = 0;
 
   constructor(tallies: Tallies = createTallies()) {
     this.#tallies = tallies;
@@ -51,6 +71,7 @@ export class SessionRegistry {
   add(session: JoinedSession): void {
     const entry = this.#entry(session.backend, session.server);
     entry.sessions.add(session);
+    if (session.number === 0) session.number = ++this.#lastNumber;
     this.#tally(session).sessions += 1;
     if (session.route === 'primary') entry.forPrimary += 1;
   }
@@ -65,6 +86,15 @@ export class SessionRegistry {
   /** Sessions to a server, of every frontend. */
   count(backend: string, server: string): number {
     return this.#backends.get(backend)?.get(server)?.sessions.size ?? 0;
+  }
+
+  /** Those of one backend and server, or of all. */
+  sessions(backend?: string, server?: string): readonly JoinedSession[] {
+    return [...this.#backends]
+      .filter(([name]) => backend === undefined || name === backend)
+      .flatMap(([, servers]) => [...servers])
+      .filter(([name]) => server === undefined || name === server)
+      .flatMap(([, { sessions }]) => sessions.members());
   }
 
   /** Sessions and dials, of every worker: a burst of releases must not all see the same idle server. */

@@ -49,7 +49,8 @@ export const addressReaders = [
   'src/config/schema-values.ts',
   'src/config/units.ts',
   'src/config/addresses.ts',
-  'src/proxy/admission.ts',
+  'src/protocol/proxy-protocol/decode.ts',
+  'src/protocol/proxy-protocol/encode.ts',
 ];
 export const addressHelpers = ['BlockList', 'SocketAddress', 'isIP', 'isIPv4', 'isIPv6'];
 

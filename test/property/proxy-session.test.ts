@@ -9,7 +9,6 @@ import { HELD_CLIENT_MAX_BYTES } from '../../src/core/limits.ts';
 import { applyChange, type ChangeListener } from '../../src/proxy/failover.ts';
 import { HoldQueue } from '../../src/proxy/hold.ts';
 import { SessionRegistry, type JoinedSession } from '../../src/proxy/registry.ts';
-import { NOWHERE } from '../../src/proxy/roster.ts';
 import { decide, hasServer, type RoutePolicy } from '../../src/proxy/router.ts';
 import {
   type Progress,
@@ -22,6 +21,7 @@ import { Suspects } from '../../src/proxy/suspects.ts';
 import { type ProbeResult } from '../../src/health/result.ts';
 import { type BackendView, type ServerView } from '../../src/topology/model.ts';
 import { cancelPacket, sslRequest, startupPacket } from '../support/tcp-packets.ts';
+import { joined } from '../support/joined.ts';
 import { backend, fail, FRESHNESS_MS, pass, passReplica, server, up } from '../support/views.ts';
 
 const SERVERS = ['pg1', 'pg2', 'pg3'];
@@ -242,17 +242,14 @@ class World implements ChangeListener {
       assert.deepEqual(elsewhere, [], 'rule 3: old sessions are closed before');
     }
     if (route === 'replica') assert.equal(target.result.facts.role, 'replica');
-    client.joined = {
-      frontend: 'app',
-      backend: 'app',
+    client.joined = joined({
       server: name,
       route,
-      place: NOWHERE,
       evict: reason => {
         this.tell(client, { kind: 'evicted', at: this.now, reason, ...progress(client) });
         return client.closes > 0;
       },
-    };
+    });
     this.registry.add(client.joined);
   }
 

@@ -69,6 +69,14 @@ export class SimSocket implements TcpSocket {
     books.opened(this);
   }
 
+  localAddress(): null {
+    return null;
+  }
+
+  peerAddress(): null {
+    return null;
+  }
+
   attach(owner: SocketOwner, side: Side): void {
     this.#owner = owner;
     this.#side = side;

@@ -9,6 +9,7 @@ import { permissionOf } from '../../../src/admin/token.ts';
 import { silentLogger, type Logger } from '../../../src/core/logger.ts';
 import { createMetrics } from '../../../src/metrics/metrics.ts';
 import { Topology } from '../../../src/topology/topology.ts';
+import { noSessions } from '../../support/joined.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { FRESHNESS_MS, pass, passReplica, up } from '../../support/views.ts';
 import { until } from '../../support/wait.ts';
@@ -75,6 +76,7 @@ backends:
     config,
     topology,
     log,
+    proxy: noSessions,
     state,
     metrics,
     refreshMetrics: () => undefined,

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { noSessions } from '../../support/joined.ts';
 import { createHash } from 'node:crypto';
 import { createServer } from 'node:net';
 import { request } from 'node:http';
@@ -62,6 +63,7 @@ describe('admin', () => {
       config: configOf(VALID, AROUND),
       topology: new Topology([], state.clock),
       log: silentLogger,
+      proxy: noSessions,
       state,
       metrics,
       refreshMetrics: () => undefined,

@@ -6,7 +6,7 @@ import { type Route } from '../../../src/config/schema.ts';
 import { cancelTargets } from '../../../src/proxy/cancel.ts';
 import { applyChange } from '../../../src/proxy/failover.ts';
 import { cancelKey, SessionRegistry, type JoinedSession } from '../../../src/proxy/registry.ts';
-import { NOWHERE } from '../../../src/proxy/roster.ts';
+import { joined } from '../../support/joined.ts';
 import { backend, down, fail, pass, passReplica, server } from '../../support/views.ts';
 
 interface Fixture {
@@ -22,18 +22,16 @@ function fixture(): Fixture {
     registry,
     log,
     join(name, route = 'primary', frontend = 'rw') {
-      const session: JoinedSession = {
+      const session: JoinedSession = joined({
         frontend,
-        backend: 'app',
         server: name,
         route,
-        place: NOWHERE,
         evict(reason) {
           registry.remove(session);
           log.push(`${route}@${name} ${reason}`);
           return true;
         },
-      };
+      });
       registry.add(session);
       return session;
     },

@@ -6,7 +6,7 @@ import { type TcpOptions } from '../../driver.ts';
 import * as linux from './libc.ts';
 import { int32, type Libc } from './libc.ts';
 import { type Loop } from './loop.ts';
-import { encodeSockaddr } from './sockaddr.ts';
+import { decodeSockaddr, encodeSockaddr, SOCKADDR_MAX_BYTES } from './sockaddr.ts';
 import { type Uring } from './uring.ts';
 
 /** Small at first: a query's answer is a few hundred bytes, and a slow peer's queue should be short. */
@@ -71,6 +71,12 @@ export class Kernel {
     if (this.#sockaddrs.size >= SOCKADDRS_MAX) this.#sockaddrs.clear();
     this.#sockaddrs.set(name, sockaddr);
     return sockaddr;
+  }
+
+  /** One end of a connected descriptor. */
+  addressOf(fd: number, end: 'getsockname' | 'getpeername'): Address | null {
+    const sockaddr = new Uint8Array(SOCKADDR_MAX_BYTES);
+    return this.libc[end](fd, sockaddr, int32(sockaddr.length)) === -1 ? null : decodeSockaddr(sockaddr);
   }
 
   /** RST now, though requests keep the socket open. */

@@ -12,6 +12,7 @@ export interface Libc {
   accept4(fd: number, address: Uint8Array, length: Uint8Array, flags: number): number;
   connect(fd: number, address: Uint8Array, length: number): number;
   getsockname(fd: number, address: Uint8Array, length: Uint8Array): number;
+  getpeername(fd: number, address: Uint8Array, length: Uint8Array): number;
   setsockopt(fd: number, level: number, name: number, value: Uint8Array, length: number): number;
   getsockopt(fd: number, level: number, name: number, value: Uint8Array, length: Uint8Array): number;
   recv(fd: number, buffer: Uint8Array, length: number, flags: number): number;
@@ -132,6 +133,7 @@ async function declare(): Promise<Libc> {
     accept4: call('int accept4(int fd, void *address, void *length, int flags)'),
     connect: call('int connect(int fd, void *address, uint32_t length)'),
     getsockname: call('int getsockname(int fd, void *address, void *length)'),
+    getpeername: call('int getpeername(int fd, void *address, void *length)'),
     setsockopt: call('int setsockopt(int fd, int level, int name, void *value, uint32_t length)'),
     getsockopt: call('int getsockopt(int fd, int level, int name, void *value, void *length)'),
     recv: call('int recv(int fd, void *buffer, int length, int flags)'),

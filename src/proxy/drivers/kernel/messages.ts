@@ -4,6 +4,8 @@
 import { type Config } from '../../../config/schema.ts';
 import { type BackendView } from '../../../topology/model.ts';
 import { type Waiting } from '../../driver.ts';
+import { type CloseReason } from '../../events.ts';
+import { type SessionFilter, type SessionList } from '../../sessions.ts';
 import { type NoticeBatch } from './notices.ts';
 import { type OpenListener } from './listener.ts';
 import { type TallyPlan } from './tally-plan.ts';
@@ -30,6 +32,14 @@ export interface WorkerStart {
   readonly clockOffsetMs: number;
 }
 
+/** What only the workers know, of their own sessions each. */
+export type Question =
+  | { readonly kind: 'sessions'; readonly filter: SessionFilter }
+  | { readonly kind: 'close-sessions'; readonly ids: readonly string[]; readonly reason: CloseReason };
+
+/** To the one the sessions that match, to the other how many are closed. */
+export type Answer = Pick<SessionList, 'sessions' | 'matched'>;
+
 export interface VersionedView {
   readonly version: number;
   readonly view: BackendView;
@@ -53,7 +63,8 @@ export type ToWorker =
   | { readonly kind: 'removed'; readonly backend: string }
   /** Stop accepting, say `released`, let sessions end until the deadline, close the rest, and say `closed`. */
   | { readonly kind: 'drain'; readonly deadlineMs: number; readonly waiting: Waiting }
-  | { readonly kind: 'close' };
+  | { readonly kind: 'close' }
+  | { readonly kind: 'ask'; readonly request: number; readonly question: Question };
 
 export type FromWorker =
   /** `without`: why there is no io_uring, though one was wanted. */
@@ -62,6 +73,7 @@ export type FromWorker =
   | { readonly kind: 'applied'; readonly version: number }
   /** That configuration is in force. */
   | { readonly kind: 'reconfigured'; readonly version: number }
+  | { readonly kind: 'answer'; readonly request: number; readonly answer: Answer }
   | { readonly kind: 'notices'; readonly batch: NoticeBatch }
   /** It has nothing to do with its listening sockets any more: they may be closed. */
   | { readonly kind: 'released' }

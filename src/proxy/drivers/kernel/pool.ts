@@ -5,22 +5,25 @@
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
+import { networks } from '../../../config/addresses.ts';
 import { type Config, type FrontendConfig } from '../../../config/schema.ts';
 import { type Address } from '../../../core/address.ts';
 import { type Timer } from '../../../core/clock.ts';
 import { describeError, PointsmanError } from '../../../core/errors.ts';
 import { STUCK_CHECK_MS, STUCK_STRIKES, WORKER_END_MS } from '../../bounds.ts';
 import { nothingInherited, type Inherited, type ListeningSocket, type Waiting } from '../../driver.ts';
-import { type EngineObserver, type FrontendGauge } from '../../events.ts';
+import { type CloseReason, type EngineObserver, type FrontendGauge } from '../../events.ts';
 import { eligibilityOf } from '../../../topology/eligibility.ts';
 import { planPorts, type PortPlan } from '../../ports.ts';
 import { type Proxy, type ProxyChange, type ProxyDeps } from '../../proxy.ts';
 import { hasServer } from '../../router.ts';
+import { limitOf, type SessionFilter, type SessionList } from '../../sessions.ts';
 import { applyKeepAlive } from './kernel.ts';
 import { type Libc } from './libc.ts';
 import { openListeners, shareOf, type OpenListener } from './listener.ts';
 import { type FromWorker, type ToWorker, type VersionedView, type WorkerListeners } from './messages.ts';
 import { play } from './notices.ts';
+import { Questions } from './questions.ts';
 import { SharedTallies } from './shared.ts';
 import { planTallies, type TallyPlan, type TallyWish } from './tally-plan.ts';
 import { offsetOf } from '../../../core/thread-clock.ts';
@@ -51,6 +54,7 @@ export class WorkerPool implements Proxy {
   readonly #sums: SharedTallies;
   readonly #gate: ViewGate;
   readonly #threads: WorkerThread[] = [];
+  readonly #questions: Questions;
   #listeners: Listeners = new Map();
   /** Once nobody accepts any more. */
   #closed: Listeners = new Map();
@@ -68,6 +72,7 @@ export class WorkerPool implements Proxy {
     this.#plan = planTallies(this.#wishes(), workers);
     this.#sums = new SharedTallies(this.#plan, 0);
     this.#gate = new ViewGate([...this.#backends].map(backend => topology.view(backend)));
+    this.#questions = new Questions(deps.clock);
     this.#unsubscribe = [
       topology.changes.subscribe(({ after }) => {
         if (this.#backends.has(after.name)) this.#publish(this.#gate.publish(after));
@@ -146,6 +151,23 @@ export class WorkerPool implements Proxy {
     );
   }
 
+  async sessions(filter: SessionFilter): Promise<SessionList> {
+    // Here, for the caller to see: in a worker it would be an error of ours.
+    if (filter.client !== undefined) networks([filter.client]);
+    const answers = await this.#questions.ask(this.#threads, { kind: 'sessions', filter });
+    const heard = answers.filter(answer => answer !== null);
+    return {
+      sessions: heard.flatMap(({ sessions }) => sessions).slice(0, limitOf(filter)),
+      matched: heard.reduce((sum, { matched }) => sum + matched, 0),
+      silentWorkers: answers.length - heard.length,
+    };
+  }
+
+  async closeSessions(ids: readonly string[], reason: CloseReason): Promise<number> {
+    const answers = await this.#questions.ask(this.#threads, { kind: 'close-sessions', ids, reason });
+    return answers.reduce((sum, answer) => sum + (answer?.matched ?? 0), 0);
+  }
+
   async drain(deadlineMs: number, waiting: Waiting = 'refuse'): Promise<void> {
     this.#ending = true;
     await this.#end({ kind: 'drain', deadlineMs, waiting }, deadlineMs + WORKER_END_MS);
@@ -165,6 +187,7 @@ export class WorkerPool implements Proxy {
     this.#closed = new Map([...this.#closed, ...this.#listeners]);
     this.#listeners = new Map();
     await Promise.all(gone);
+    this.#questions.close();
     this.#watchdog?.cancel();
     for (const unsubscribe of this.#unsubscribe) unsubscribe();
   }
@@ -262,6 +285,7 @@ export class WorkerPool implements Proxy {
       }),
       told: message => this.#told(index, message),
       lost: detail => {
+        this.#questions.lost(index);
         this.#deps.observer.workerLost(new SharedTallies(this.#plan, index).clear(), detail);
         for (const view of this.#gate.lost(index)) this.#publish(view);
       },
@@ -288,6 +312,9 @@ export class WorkerPool implements Proxy {
           this.#deps.observer.withoutUring(message.without);
           this.#withoutUring = message.without;
         }
+        return;
+      case 'answer':
+        this.#questions.answered(index, message.request, message.answer);
         return;
       case 'reconfigured':
       case 'released':

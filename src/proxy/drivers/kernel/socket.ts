@@ -3,6 +3,7 @@
 // a peer doesn't take is copied and queued. Decides nothing about sessions; its owner is told of ends and failures.
 // Made by kernel.ts for the listener and the dialer; ring-socket.ts gives it a second, faster way for small messages.
 
+import { type Address } from '../../../core/address.ts';
 import { type Timer } from '../../../core/clock.ts';
 import {
   type Side,
@@ -59,6 +60,14 @@ export class KernelSocket implements TcpSocket, Watcher {
   start(watched: boolean): void {
     if (watched) this.kernel.loop.handOver(this.fd, this);
     else this.kernel.loop.watch(this.fd, this, SOCKET_EVENTS);
+  }
+
+  localAddress(): Address | null {
+    return this.state & CLOSED ? null : this.kernel.addressOf(this.fd, 'getsockname');
+  }
+
+  peerAddress(): Address | null {
+    return this.state & CLOSED ? null : this.kernel.addressOf(this.fd, 'getpeername');
   }
 
   attach(owner: SocketOwner, side: Side): void {

@@ -13,7 +13,9 @@ import { Kernel } from './kernel.ts';
 import { loadLibc } from './libc.ts';
 import { Loop } from './loop.ts';
 import {
+  type Answer,
   type FromWorker,
+  type Question,
   type Reconfiguration,
   type ToWorker,
   type VersionedView,
@@ -102,6 +104,11 @@ function end(work: Promise<void>): void {
   });
 }
 
+async function answerTo(question: Question): Promise<Answer> {
+  if (question.kind === 'sessions') return proxy.sessions(question.filter);
+  return { sessions: [], matched: await proxy.closeSessions(question.ids, question.reason) };
+}
+
 let ended = false;
 port.on('message', (message: ToWorker) => {
   switch (message.kind) {
@@ -120,6 +127,13 @@ port.on('message', (message: ToWorker) => {
       return;
     case 'close':
       end(proxy.close());
+      return;
+    case 'ask':
+      // What it closes is told in good time: the one who asked may look at the counters.
+      void answerTo(message.question).then(answer => {
+        gatherer.flush();
+        send({ kind: 'answer', request: message.request, answer });
+      });
   }
 });
 

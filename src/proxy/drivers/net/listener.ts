@@ -16,7 +16,7 @@ import {
   type TcpOptions,
 } from '../../driver.ts';
 import { createThrottle } from '../../throttle.ts';
-import { NetSocket } from './socket.ts';
+import { addressOf, NetSocket } from './socket.ts';
 
 /** Where to listen: at an address, or on a socket that is open. */
 type Source = ListenOptions & { readonly fd?: number };
@@ -93,20 +93,12 @@ function open(server: Server, { frontend, bind }: ListenRequest, source: Source)
 
 /** Null for a client that has reset the connection already: nobody is left to serve or to tell. */
 function incoming(socket: Socket, clock: Clock): IncomingClient | null {
-  const { remoteAddress, remotePort } = socket;
+  const address = addressOf(socket.remoteAddress, socket.remotePort);
   // One that is dropped unheard has nobody else to hear its errors, and they say nothing.
   socket.on('error', () => undefined);
-  if (remoteAddress === undefined || remotePort === undefined) {
+  if (address === null) {
     socket.destroy();
     return null;
   }
-  return {
-    address: { host: plainHost(remoteAddress), port: remotePort },
-    socket: new NetSocket(socket, clock),
-  };
-}
-
-/** An IPv4 client on a socket bound to `::` shows as ::ffff:10.0.0.1. */
-function plainHost(address: string): string {
-  return address.startsWith('::ffff:') && address.includes('.') ? address.slice('::ffff:'.length) : address;
+  return { address, socket: new NetSocket(socket, clock) };
 }

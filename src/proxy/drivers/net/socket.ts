@@ -2,6 +2,7 @@
 // Made by listener.ts and dialer.ts.
 
 import { type Socket } from 'node:net';
+import { type Address } from '../../../core/address.ts';
 import { type Clock } from '../../../core/clock.ts';
 import { type Side, type SocketOwner, type TcpOptions, type TcpSocket } from '../../driver.ts';
 import { endWithin, resetNow } from './closing.ts';
@@ -25,6 +26,14 @@ export class NetSocket implements TcpSocket {
 
   get bytesSent(): number {
     return this.inner.bytesWritten - this.inner.writableLength;
+  }
+
+  localAddress(): Address | null {
+    return addressOf(this.inner.localAddress, this.inner.localPort);
+  }
+
+  peerAddress(): Address | null {
+    return addressOf(this.inner.remoteAddress, this.inner.remotePort);
   }
 
   attach(owner: SocketOwner, side: Side): void {
@@ -86,4 +95,11 @@ export class NetSocket implements TcpSocket {
     this.#stop = null;
     if (this.#onData !== null) this.inner.on('data', this.#onData);
   }
+}
+
+/** As Node tells it: undefined for a socket that is closed. An IPv4 peer of a socket bound to `::` shows as ::ffff:10.0.0.1. */
+export function addressOf(host: string | undefined, port: number | undefined): Address | null {
+  if (host === undefined || port === undefined) return null;
+  const mapped = host.startsWith('::ffff:') && host.includes('.');
+  return { host: mapped ? host.slice('::ffff:'.length) : host, port };
 }
