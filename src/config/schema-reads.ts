@@ -1,8 +1,8 @@
-// The keys that say who may serve readers: limits of a frontend, place and rank of a server.
+// The keys that say who may serve readers, and for how long: limits of a frontend, place and rank of a server.
 // Part of schema-frontend.ts and backends/common.ts.
 
 import { z } from 'zod';
-import { name, pace, size } from './schema-values.ts';
+import { duration, name, pace, size } from './schema-values.ts';
 
 const PERCENT = /^(\d{1,3}(?:\.\d+)?)%$/;
 const NOT_A_SHARE =
@@ -43,6 +43,10 @@ export const readsOfFrontend = {
         'How many sessions of this frontend the primary takes at once while it stands in for replicas: a number, or a percentage of `max_connections`. Who comes beyond waits, as `hold` says. Left out: no limit. With several workers it may be exceeded by one for each of the others. Only for route `replica-or-primary`.',
       sample: '20%',
     }),
+  max_session_age: duration().prefault(0).meta({
+    description:
+      'No session gets older than this: it is closed (`max-age`) at a moment of its own in the second half of that time, when no bytes have passed for a while and no answer is due, at the latest at the end. So sessions spread over the servers again after a recovery. 0: never.',
+  }),
 };
 
 export const readReads = (f: {
@@ -51,6 +55,7 @@ export const readReads = (f: {
   readonly synchronous_only: boolean;
   readonly zone?: string | undefined;
   readonly fallback_share?: string | number | undefined;
+  readonly max_session_age: number;
   readonly max_connections: number;
 }) => ({
   maxLagMs: f.max_lag ?? null,
@@ -58,6 +63,7 @@ export const readReads = (f: {
   synchronousOnly: f.synchronous_only,
   zone: f.zone ?? null,
   fallbackMax: f.fallback_share === undefined ? null : shareOf(f.fallback_share, f.max_connections),
+  maxSessionAgeMs: f.max_session_age,
 });
 
 /** At least one: who wants none writes `route: replica`. */

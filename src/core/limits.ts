@@ -103,3 +103,6 @@ export const BACKUP_FILES_MAX = 1000;
 
 /** What stands beside a backup about it: some 400 bytes. */
 export const BACKUP_MANIFEST_MAX_BYTES = 64 * 1024;
+
+/** Cancel keys that a worker asks the others about at the same time: strangers can make up any number of them. */
+export const KEY_QUESTIONS_MAX = 256;

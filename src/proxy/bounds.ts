@@ -13,6 +13,19 @@ export const HALF_CLOSED_MAX_MS = 60_000;
 /** Longest time between two looks at the byte counters of open sessions. */
 export const SWEEP_MAX_MS = 5_000;
 
+/**
+ * When a session may end for its age, as parts of max_session_age: each at a point of its own between these two, if it rests,
+ * and later at the first rest. At the end of that time it ends anyway.
+ */
+export const AGE_FIRST_SHARE = 0.5;
+export const AGE_LAST_SHARE = 0.9;
+
+/** So often a session is looked at in the time that it may get old. */
+export const AGE_LOOKS = 20;
+
+/** How long the other workers may take to say whose a cancel key is: they answer in turns of their loops, or are gone. */
+export const WORKER_KEY_ANSWER_MS = 250;
+
 /** Clients that connect while the loop is busy wait in the kernel, as far as it allows (net.core.somaxconn). */
 export const LISTEN_BACKLOG = 4096;
 

@@ -4,18 +4,33 @@
 import { type Driver, type SocketOwner } from './driver.ts';
 import { type Target } from './session-model.ts';
 
-export interface CancelDelivery {
+interface CancelDelivery {
   readonly targets: readonly Target[];
   readonly bytes: Uint8Array;
   readonly timeoutMs: number;
   readonly driver: Driver;
 }
 
-/** Calls `done` once, when the last server has closed or couldn't be reached. Returns how to give up: closes all, without `done`. */
-export function deliverCancel(
-  { targets, bytes, timeoutMs, driver }: CancelDelivery,
+/** The same as soon as the targets are known. */
+export function deliverWhenKnown(
+  found: readonly Target[] | Promise<readonly Target[]>,
+  delivery: Omit<CancelDelivery, 'targets'>,
   done: () => void,
 ): () => void {
+  if (!(found instanceof Promise)) return deliverCancel({ ...delivery, targets: found }, done);
+  let abandoned = false;
+  let abandon = (): void => undefined;
+  void found.then(targets => {
+    if (!abandoned) abandon = deliverCancel({ ...delivery, targets }, done);
+  });
+  return () => {
+    abandoned = true;
+    abandon();
+  };
+}
+
+/** Calls `done` once, when the last server has closed or couldn't be reached. Returns how to give up: closes all, without `done`. */
+function deliverCancel({ targets, bytes, timeoutMs, driver }: CancelDelivery, done: () => void): () => void {
   const closers = new Set<() => void>();
   let open = targets.length;
   let abandoned = false;

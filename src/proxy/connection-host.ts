@@ -3,6 +3,7 @@
 
 import { type Address } from '../core/address.ts';
 import { type Clock, type MonotonicMs } from '../core/clock.ts';
+import { type Random } from '../core/random.ts';
 import { type BackendView } from '../topology/model.ts';
 import { type Driver, type TcpOptions } from './driver.ts';
 import { type HoldOutcome, type ProxyObserver, type RejectReason } from './events.ts';
@@ -18,6 +19,9 @@ export interface ConnectionHost<Client> {
   readonly backend: string;
   readonly rules: SessionRules;
   readonly idleTimeoutMs: number;
+  /** 0: sessions may get as old as they like. */
+  readonly maxSessionAgeMs: number;
+  readonly random: Random;
   readonly tcp: TcpOptions;
   readonly driver: Driver;
   readonly clock: Clock;
@@ -37,7 +41,7 @@ export interface ConnectionHost<Client> {
   /** The server has let the client in, as far as that can be seen (protocols.ts). */
   loggedIn(client: Client): void;
   refusal(reason: RejectReason): Uint8Array;
-  cancelTargets(pid: number, key: Uint8Array): readonly Target[];
+  cancelTargets(pid: number, key: Uint8Array): readonly Target[] | Promise<readonly Target[]>;
   /** The connection has done its work; its sockets may linger a while. */
   closed(client: Client): void;
   /** Its last socket is gone. */

@@ -5,9 +5,10 @@
 import { type Address } from '../core/address.ts';
 import { type MonotonicMs, type Timer } from '../core/clock.ts';
 import { invariant } from '../core/errors.ts';
+import { Ageing } from './ageing.ts';
 import { Attempt, type AttemptOwner } from './attempt.ts';
 import { CANCEL_TIMEOUT_MS, HALF_CLOSED_MAX_MS } from './bounds.ts';
-import { deliverCancel } from './cancel-delivery.ts';
+import { deliverWhenKnown } from './cancel-delivery.ts';
 import { closeSockets } from './closing.ts';
 import { type ConnectionHost } from './connection-host.ts';
 import { type Side, type SocketOwner, type TcpSocket } from './driver.ts';
@@ -56,6 +57,7 @@ export class Connection implements SocketOwner, AttemptOwner, ArrivalWatcher, Jo
   #progress = 0;
   /** Of the client's bytes, those that the traffic counts already: one that is joined again brings the same once more. */
   #countedUp = 0;
+  #ageing: Ageing | null = null;
   #keptAlive = false;
   #activeAt: MonotonicMs;
 
@@ -205,6 +207,10 @@ export class Connection implements SocketOwner, AttemptOwner, ArrivalWatcher, Jo
     if (this.#state.kind !== 'relaying' || server === null) return;
     if (!this.#keptAlive) server.keepAlive(this.#host.tcp);
     this.#keptAlive = true;
+    if (this.#isTooOld(now, server)) {
+      this.evict('max-age');
+      return;
+    }
     if (this.#notice(now)) return;
     const silentMs = now - this.#activeAt;
     const { idleTimeoutMs } = this.#host;
@@ -222,6 +228,16 @@ export class Connection implements SocketOwner, AttemptOwner, ArrivalWatcher, Jo
     this.#progress = progress;
     this.#activeAt = now;
     return true;
+  }
+
+  #isTooOld(now: MonotonicMs, server: TcpSocket): boolean {
+    const { maxSessionAgeMs, random } = this.#host;
+    if (maxSessionAgeMs === 0) return false;
+    if (this.#ageing?.maxMs !== maxSessionAgeMs) {
+      this.#ageing = new Ageing(maxSessionAgeMs, this.#acceptedAt, random());
+    }
+    const isOwed = server.awaitsAnswer && ((): boolean => server.awaitsAnswer?.() ?? false);
+    return this.#ageing.isOver(now, this.#socket.bytesRead, server.bytesRead, isOwed);
   }
 
   #tell(kind: 'client-ended' | 'client-reset' | 'answered' | 'deadline'): void {
@@ -374,9 +390,9 @@ export class Connection implements SocketOwner, AttemptOwner, ArrivalWatcher, Jo
 
   #cancel(pid: number, key: Uint8Array, bytes: Uint8Array): void {
     const { clock, driver } = this.#host;
-    const targets = this.#host.cancelTargets(pid, key);
+    const found = this.#host.cancelTargets(pid, key);
     this.#open += 1;
-    this.#abortCancel = deliverCancel({ targets, bytes, timeoutMs: CANCEL_TIMEOUT_MS, driver }, () =>
+    this.#abortCancel = deliverWhenKnown(found, { bytes, timeoutMs: CANCEL_TIMEOUT_MS, driver }, () =>
       this.handle({ kind: 'cancel-done', at: clock.now() }),
     );
   }

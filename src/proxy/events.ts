@@ -31,6 +31,7 @@ export const closeReasons = {
   'backend-removed': 'a changed configuration has the backend no more, or with another protocol',
   maintenance: 'an operator put the server in maintenance',
   operator: 'an operator closed it',
+  'max-age': 'the session had reached its part of max_session_age',
   idle: 'no byte in either direction for idle_timeout',
   shutdown: 'Pointsman is shutting down',
   'worker-lost': 'the worker thread that carried it died',

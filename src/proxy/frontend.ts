@@ -10,8 +10,8 @@ import { eligibilityOf } from '../topology/eligibility.ts';
 import { type BackendView } from '../topology/model.ts';
 import { createAdmission } from './admission.ts';
 import { type PickContext } from './balance/pickers.ts';
-import { ROOM_POLL_MS, SWEEP_MAX_MS } from './bounds.ts';
-import { cancelTargets } from './cancel.ts';
+import { AGE_LOOKS, ROOM_POLL_MS, SWEEP_MAX_MS } from './bounds.ts';
+import { cancelTargets, type KeyPeers } from './cancel.ts';
 import { type ConnectionHost } from './connection-host.ts';
 import { Connection } from './connection.ts';
 import { Door } from './door.ts';
@@ -54,6 +54,8 @@ export interface FrontendDeps {
   readonly releaseBurst: number;
   readonly clock: Clock;
   readonly random: Random;
+  /** Left out: there are no other workers. */
+  readonly peers?: KeyPeers | undefined;
   readonly observer: ProxyObserver;
 }
 
@@ -232,9 +234,9 @@ export class Frontend implements ChangeListener {
   }
 
   #createHost(): ConnectionHost<Connection> {
-    const { name, driver, clock, registry, observer, suspects } = this.#deps;
+    const { name, driver, clock, random, registry, observer, suspects, peers = null } = this.#deps;
     const config = this.#config;
-    const { backend, holdMs, connectTimeoutMs, idleTimeoutMs } = config;
+    const { backend, route, holdMs, connectTimeoutMs, idleTimeoutMs, maxSessionAgeMs } = config;
     const view = (): BackendView => this.#deps.view(backend);
     const { protocol } = view();
     return {
@@ -242,6 +244,8 @@ export class Frontend implements ChangeListener {
       backend,
       rules: { protocol, ...eligibilityOf(config), holdMs, connectTimeoutMs },
       idleTimeoutMs,
+      maxSessionAgeMs,
+      random,
       tcp: config.tcp,
       driver,
       tally: this.#tally,
@@ -262,7 +266,7 @@ export class Frontend implements ChangeListener {
       loggedIn: connection => {
         if (this.#hold.loggedIn(connection)) this.#scheduleRelease(true);
       },
-      cancelTargets: (pid, key) => cancelTargets(view(), registry, config.route, pid, key),
+      cancelTargets: (pid, key) => cancelTargets({ view, registry, route, peers }, pid, key),
       closed: connection => this.#closed(connection),
       gone: connection => this.#gone(connection),
     };
@@ -402,8 +406,9 @@ export class Frontend implements ChangeListener {
   /** One timer for all sessions, and not one per session or packet. */
   #scheduleSweep(): void {
     const { clock } = this.#deps;
-    const { idleTimeoutMs } = this.#config;
-    const intervalMs = idleTimeoutMs === 0 ? SWEEP_MAX_MS : Math.min(SWEEP_MAX_MS, idleTimeoutMs / 4);
+    const { idleTimeoutMs, maxSessionAgeMs } = this.#config;
+    const looks = [idleTimeoutMs / 4, maxSessionAgeMs / AGE_LOOKS].filter(everyMs => everyMs > 0);
+    const intervalMs = Math.min(SWEEP_MAX_MS, ...looks);
     this.#sweepTimer?.cancel();
     this.#sweepTimer = clock.schedule(intervalMs, () => {
       const now = clock.now();

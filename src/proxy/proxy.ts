@@ -8,6 +8,7 @@ import { type Random } from '../core/random.ts';
 import { type Topic } from '../core/topic.ts';
 import { type BackendChange, type BackendView } from '../topology/model.ts';
 import { RELEASE_BURST } from './bounds.ts';
+import { type KeyPeers } from './cancel.ts';
 import { Door } from './door.ts';
 import {
   nothingInherited,
@@ -50,6 +51,8 @@ export interface ProxyDeps {
   readonly inherited?: Inherited;
   readonly clock: Clock;
   readonly random: Random;
+  /** Left out: there are no other workers. */
+  readonly peers?: KeyPeers;
   readonly observer: ProxyObserver;
 }
 
@@ -79,6 +82,12 @@ export interface Proxy {
   close(): Promise<void>;
 }
 
+/** A proxy that carries its sessions itself. */
+export interface LocalProxy extends Proxy {
+  /** Who gave out a cancel key that one of its sessions has; `null`: none has it. */
+  serverOfKey(backend: string, key: string): string | null;
+}
+
 export interface ProxyChange {
   /**
    * Puts it in force at once, and resolves when it is so everywhere. The topology has the backends already. Frontends that
@@ -89,7 +98,7 @@ export interface ProxyChange {
   abandon(): void;
 }
 
-export function createProxy(deps: ProxyDeps): Proxy {
+export function createProxy(deps: ProxyDeps): LocalProxy {
   const { topology, driver, clock, random, observer, tallies = createTallies(), workers = 1 } = deps;
   const { inherited = nothingInherited } = deps;
   const registry = new SessionRegistry(tallies);
@@ -111,6 +120,7 @@ export function createProxy(deps: ProxyDeps): Proxy {
       releaseBurst: Math.ceil(RELEASE_BURST / workers),
       clock,
       random,
+      peers: deps.peers,
       observer,
     });
   let configs = deps.frontends;
@@ -212,6 +222,7 @@ export function createProxy(deps: ProxyDeps): Proxy {
       };
     },
     frontends: () => all().map(frontend => frontend.gauge()),
+    serverOfKey: (backend, key) => registry.serverOfKey(backend, key),
     sessionsOf: (backend, server, frontend) =>
       frontend === undefined
         ? registry.count(backend, server)

@@ -46,6 +46,8 @@ const stopReading: SessionAction = { kind: 'stop-reading' };
 
 /** Its server is out of reach, or not to be used: what it didn't answer may be asked of another. */
 const serverTaken: ReadonlySet<CloseReason> = new Set(['server-down', 'server-left', 'maintenance']);
+/** Nothing is wrong with either side: what was said already still arrives. */
+const gentle: ReadonlySet<CloseReason> = new Set(['idle', 'max-age', 'shutdown']);
 const unheard: Waiting = {
   bytes: new Uint8Array(0),
   opening: null,
@@ -263,7 +265,7 @@ function inRelaying(state: In<'relaying'>, event: SessionEvent): Step {
         const again = repeat(state, event, event.reason);
         if (again !== null) return again;
       }
-      return endSession(event.reason === 'idle' || event.reason === 'shutdown' ? 'end' : 'cut', event.reason);
+      return endSession(gentle.has(event.reason) ? 'end' : 'cut', event.reason);
     case 'shutdown':
     case 'connected':
     case 'connect-failed':

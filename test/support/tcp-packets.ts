@@ -16,13 +16,18 @@ export function startupPacket(user = 'app'): Buffer {
   return Buffer.concat([u32(body.length + 4), body]);
 }
 
-export function cancelPacket(pid: number, key: number): Buffer {
-  return Buffer.concat([u32(16, 80_877_102, pid, key)]);
+/** A key is a number in protocol 3.0, and up to 256 bytes in 3.2. */
+const keyBytes = (key: number | Buffer): Buffer => (typeof key === 'number' ? u32(key) : key);
+
+export function cancelPacket(pid: number, key: number | Buffer): Buffer {
+  const bytes = keyBytes(key);
+  return Buffer.concat([u32(12 + bytes.length, 80_877_102, pid), bytes]);
 }
 
 /** AuthenticationOk and BackendKeyData. */
-export function greetingWithKey(pid: number, key: number): Buffer {
-  return Buffer.concat([Buffer.from('R'), u32(8, 0), Buffer.from('K'), u32(12, pid, key)]);
+export function greetingWithKey(pid: number, key: number | Buffer): Buffer {
+  const bytes = keyBytes(key);
+  return Buffer.concat([Buffer.from('R'), u32(8, 0), Buffer.from('K'), u32(8 + bytes.length, pid), bytes]);
 }
 
 /** Severity, SQLSTATE and message of an ErrorResponse. */

@@ -152,10 +152,11 @@ test('registry: a doubt about the primary closes nothing', () => {
 test('cancel targets: a known key leads to its server, until its session ends', () => {
   const { registry, join } = fixture();
   const view = backend([server('pg1', pass()), server('pg2', passReplica())], { primary: 'pg1' });
-  const find = (route: Route, pid: number): string =>
-    cancelTargets(view, registry, route, pid, key)
-      .map(({ name }) => name)
-      .join();
+  const find = (route: Route, pid: number): string => {
+    const targets = cancelTargets({ view: () => view, registry, route, peers: null }, pid, key);
+    assert.ok(!(targets instanceof Promise), 'nobody else is asked');
+    return targets.map(({ name }) => name).join();
+  };
   const replicaSession = join('pg2', 'any');
   const forget = registry.learnKey(replicaSession, cancelKey(4711, key));
   assert.equal(find('primary', 4711), 'pg2');
@@ -165,6 +166,28 @@ test('cancel targets: a known key leads to its server, until its session ends', 
   assert.equal(find('primary', 4711), 'pg1');
   registry.remove(replicaSession);
   assert.equal(find('any', 4711), '');
+});
+
+test('cancel targets: the other workers are asked of a key that nobody here has, where several servers may have it', async () => {
+  const { registry, join } = fixture();
+  const view = backend([server('pg1', pass()), server('pg2', passReplica())], { primary: 'pg1' });
+  join('pg1', 'any');
+  const asked: string[] = [];
+  const find = async (route: Route, owner: string | null): Promise<string> => {
+    const peers = {
+      serverOfKey(_backend: string, name: string) {
+        asked.push(name);
+        return Promise.resolve(owner);
+      },
+    };
+    const targets = await cancelTargets({ view: () => view, registry, route, peers }, 4711, key);
+    return targets.map(({ name }) => name).join();
+  };
+  assert.equal(await find('any', 'pg2'), 'pg2');
+  assert.equal(await find('any', null), 'pg1', 'where sessions are');
+  assert.deepEqual(asked, [cancelKey(4711, key), cancelKey(4711, key)]);
+  assert.equal(await find('primary', 'pg2'), 'pg1', 'there is but one');
+  assert.equal(asked.length, 2);
 });
 
 test('cancel targets: a key given out twice belongs to the later session', () => {

@@ -40,6 +40,13 @@ export type Question =
 /** To the one the sessions that match, to the other how many are closed. */
 export type Answer = Pick<SessionList, 'sessions' | 'matched'>;
 
+/** One worker asks the others: whose is this cancel key? */
+export interface KeyQuestion {
+  readonly request: number;
+  readonly backend: string;
+  readonly key: string;
+}
+
 export interface VersionedView {
   readonly version: number;
   readonly view: BackendView;
@@ -64,7 +71,9 @@ export type ToWorker =
   /** Stop accepting, say `released`, let sessions end until the deadline, close the rest, and say `closed`. */
   | { readonly kind: 'drain'; readonly deadlineMs: number; readonly waiting: Waiting }
   | { readonly kind: 'close' }
-  | { readonly kind: 'ask'; readonly request: number; readonly question: Question };
+  | { readonly kind: 'ask'; readonly request: number; readonly question: Question }
+  | ({ readonly kind: 'whose-key'; readonly from: number } & KeyQuestion)
+  | { readonly kind: 'key-owner'; readonly request: number; readonly server: string | null };
 
 export type FromWorker =
   /** `without`: why there is no io_uring, though one was wanted. */
@@ -77,4 +86,12 @@ export type FromWorker =
   | { readonly kind: 'notices'; readonly batch: NoticeBatch }
   /** It has nothing to do with its listening sockets any more: they may be closed. */
   | { readonly kind: 'released' }
-  | { readonly kind: 'closed' };
+  | { readonly kind: 'closed' }
+  /** To be asked of the others, and what one of them answers to the worker `to`. */
+  | ({ readonly kind: 'whose-key' } & KeyQuestion)
+  | {
+      readonly kind: 'key-owner';
+      readonly to: number;
+      readonly request: number;
+      readonly server: string | null;
+    };

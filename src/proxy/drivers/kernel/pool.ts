@@ -316,6 +316,18 @@ export class WorkerPool implements Proxy {
       case 'answer':
         this.#questions.answered(index, message.request, message.answer);
         return;
+      case 'whose-key':
+        for (const [other, thread] of this.#threads.entries()) {
+          if (other !== index) thread.send({ ...message, from: index });
+        }
+        return;
+      case 'key-owner':
+        this.#threads[message.to]?.send({
+          kind: 'key-owner',
+          request: message.request,
+          server: message.server,
+        });
+        return;
       case 'reconfigured':
       case 'released':
       case 'closed':

@@ -13,7 +13,7 @@ import {
   type TcpSocket,
   type Traffic,
 } from '../../driver.ts';
-import { applyKeepAlive, type Kernel } from './kernel.ts';
+import { applyKeepAlive, spokeLast, type Kernel } from './kernel.ts';
 import * as linux from './libc.ts';
 import { type Watcher } from './loop.ts';
 
@@ -77,6 +77,10 @@ export class KernelSocket implements TcpSocket, Watcher {
 
   keepAlive(tcp: TcpOptions): void {
     if ((this.state & CLOSED) === 0) applyKeepAlive(this.kernel.libc, this.fd, tcp);
+  }
+
+  awaitsAnswer(): boolean {
+    return (this.state & CLOSED) === 0 && spokeLast(this.kernel.libc, this.fd);
   }
 
   write(bytes: Uint8Array): void {

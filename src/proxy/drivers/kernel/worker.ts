@@ -11,6 +11,7 @@ import { createProxy } from '../../proxy.ts';
 import { createKernelDriver } from './driver.ts';
 import { Kernel } from './kernel.ts';
 import { loadLibc } from './libc.ts';
+import { KeyPeers } from './key-peers.ts';
 import { Loop } from './loop.ts';
 import {
   type Answer,
@@ -55,6 +56,11 @@ const view = (backend: string): BackendView => {
 
 const listeners = new Map(start.listeners);
 const tallies = new SharedTallies(start.plan, start.worker);
+const peers = new KeyPeers(
+  question => send({ kind: 'whose-key', ...question }),
+  start.plan.workers - 1,
+  loop.clock,
+);
 const proxy = createProxy({
   frontends: start.frontends,
   topology: { view, changes, removals },
@@ -64,6 +70,7 @@ const proxy = createProxy({
   clock: loop.clock,
   random: systemRandom,
   observer: gatherer.observer,
+  ...(start.plan.workers > 1 ? { peers } : {}),
 });
 
 function apply({ version, view: after }: VersionedView): void {
@@ -134,6 +141,14 @@ port.on('message', (message: ToWorker) => {
         gatherer.flush();
         send({ kind: 'answer', request: message.request, answer });
       });
+      return;
+    case 'whose-key': {
+      const server = proxy.serverOfKey(message.backend, message.key);
+      send({ kind: 'key-owner', to: message.from, request: message.request, server });
+      return;
+    }
+    case 'key-owner':
+      peers.answered(message.request, message.server);
   }
 });
 

@@ -9,6 +9,8 @@ import { endWithin, resetNow } from './closing.ts';
 
 export class NetSocket implements TcpSocket {
   readonly inner: Socket;
+  /** Of a server's: bytes of the client have gone there since it last spoke. */
+  isSpokenTo = false;
   readonly #clock: Clock;
   #onData: ((bytes: Uint8Array) => void) | null = null;
   #stop: (() => void) | null = null;
@@ -55,6 +57,10 @@ export class NetSocket implements TcpSocket {
   /** node:net can set the first wait only; the kernel driver sets all. */
   keepAlive({ keepaliveIdleSeconds }: TcpOptions): void {
     this.inner.setKeepAlive(true, keepaliveIdleSeconds * 1000);
+  }
+
+  awaitsAnswer(): boolean {
+    return this.isSpokenTo;
   }
 
   write(bytes: Uint8Array): void {

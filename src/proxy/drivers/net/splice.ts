@@ -9,8 +9,14 @@ import { invariant } from '../../../core/errors.ts';
 
 export function splice({ client, server, first, tap, traffic }: Splice): void {
   invariant(client instanceof NetSocket && server instanceof NetSocket, 'a driver joins its own sockets');
-  const countDown = (bytes: number): void => void (traffic.bytesDown += bytes);
-  const countUp = (bytes: number): void => void (traffic.bytesUp += bytes);
+  const countDown = (bytes: number): void => {
+    traffic.bytesDown += bytes;
+    server.isSpokenTo = false;
+  };
+  const countUp = (bytes: number): void => {
+    traffic.bytesUp += bytes;
+    server.isSpokenTo = true;
+  };
   server.joined(pump(server.inner, client.inner, tap, countDown));
   client.joined(pump(client.inner, server.inner, null, countUp));
   // A client that was stopped while it waited is read again, unless its first bytes already fill the way.
