@@ -2,6 +2,7 @@
 // Pure; no HTTP here. Called by routes.ts at each request.
 
 import { formatAddress } from '../core/address.ts';
+import { type ReloadOutcome } from '../config/reload-plan.ts';
 import { type Clock } from '../core/clock.ts';
 import { factsOf, type ReplicationChannel } from '../health/result.ts';
 import { type FrontendGauge } from '../proxy/events.ts';
@@ -11,10 +12,20 @@ import { missingFromPrimary } from '../topology/evidence/mysql-history.ts';
 import { isFresh, type BackendView, type ServerView } from '../topology/model.ts';
 import { isNamed } from '../topology/opinion.ts';
 
+/** Which configuration is in force, and what came of the newest reload. */
+export interface ConfigStatus {
+  /** 1: that of the start. */
+  readonly generation: number;
+  /** Wall time. */
+  readonly appliedAt: number;
+  readonly lastReload: { readonly at: number; readonly outcome: ReloadOutcome['kind'] } | null;
+}
+
 export interface StateSource {
   readonly version: string;
   readonly startedAt: string;
   readonly clock: Clock;
+  config(): ConfigStatus;
   views(): readonly BackendView[];
   frontends(): readonly FrontendGauge[];
   /** With `frontend`, those of that one only. */
@@ -28,6 +39,7 @@ export function stateJson(source: StateSource) {
   return {
     version: source.version,
     started_at: source.startedAt,
+    config: configJson(source.config()),
     backends: source.views().map(view => ({
       name: view.name,
       protocol: view.protocol,
@@ -42,15 +54,25 @@ export function stateJson(source: StateSource) {
         serverJson(server, view, now, source.sessionsOf(view.name, server.name)),
       ),
     })),
-    frontends: source.frontends().map(({ name, bind, backend, route, connections, sessions, held }) => ({
-      name,
-      bind: formatAddress(bind),
-      backend,
-      route,
-      connections,
-      sessions,
-      held,
+    frontends: source.frontends().map(gauge => ({
+      name: gauge.name,
+      bind: formatAddress(gauge.bind),
+      backend: gauge.backend,
+      route: gauge.route,
+      connections: gauge.connections,
+      sessions: gauge.sessions,
+      held: gauge.held,
+      /** The configuration has it no more; its last sessions go on. */
+      leaving: gauge.leaving ?? false,
     })),
+  };
+}
+
+function configJson({ generation, appliedAt, lastReload }: ConfigStatus) {
+  return {
+    generation,
+    applied_at: new Date(appliedAt).toISOString(),
+    last_reload: lastReload && { at: new Date(lastReload.at).toISOString(), outcome: lastReload.outcome },
   };
 }
 

@@ -1,6 +1,7 @@
 // Which path answers what: the table of the contract's endpoints.
 // Not HTTP itself (server.ts). Wired by app.
 
+import { type ReloadOutcome } from '../config/reload-plan.ts';
 import { type Config } from '../config/schema.ts';
 import { type Logger } from '../core/logger.ts';
 import { type Metrics } from '../metrics/metrics.ts';
@@ -11,11 +12,13 @@ import { consolePage } from './console.ts';
 import { createEvents } from './events.ts';
 import { explainRoute } from './explain.ts';
 import { operateRoutes } from './operate.ts';
+import { reloadRoute } from './reload.ts';
 import { type Reply, type Route } from './route.ts';
 import { json, text } from './server.ts';
 import { sessionsRoutes, type SessionsSource } from './sessions.ts';
 
 export interface RoutesSource {
+  /** Its parts are read at each request: a reload changes them. */
   readonly config: Pick<Config, 'admin' | 'frontends' | 'backends'>;
   readonly topology: Pick<Topology, 'views' | 'names' | 'setAdmin' | 'imagine' | 'changes'>;
   readonly proxy: SessionsSource['proxy'];
@@ -23,6 +26,7 @@ export interface RoutesSource {
   readonly metrics: Metrics;
   readonly log: Logger;
   refreshMetrics(): void;
+  reload(who: string): Promise<ReloadOutcome>;
   incidents(): readonly Incident[];
 }
 
@@ -30,6 +34,17 @@ const get = (path: string, answer: Route['answer']): Route => ({ method: 'GET', 
 
 export function adminRoutes(source: RoutesSource): readonly Route[] {
   const { config, topology, state, metrics, log } = source;
+  const operating = {
+    topology,
+    config,
+    proxy: source.proxy,
+    log,
+    // A reload may bring another one.
+    get token() {
+      return config.admin.token;
+    },
+    reload: (who: string) => source.reload(who),
+  };
   return [
     get('/', () => consolePage),
     get('/livez', () => text('ok\n')),
@@ -42,14 +57,15 @@ export function adminRoutes(source: RoutesSource): readonly Route[] {
     get('/api/v1/incidents', () => json({ incidents: source.incidents().map(incidentJson) })),
     get('/api/v1/events', createEvents(topology.changes, state.clock)),
     explainRoute({ topology, state, config }),
-    ...operateRoutes({ topology, token: config.admin.token, log }),
-    ...sessionsRoutes({ config, proxy: source.proxy, token: config.admin.token, log }),
+    ...operateRoutes(operating),
+    ...sessionsRoutes(operating),
+    reloadRoute(operating),
   ];
 }
 
 /** 200 when every frontend has a server to give; else 503 with the names of those that have none. */
 function readyz(state: StateSource, verbose: boolean): Reply {
-  const frontends = state.frontends();
+  const frontends = state.frontends().filter(({ leaving }) => leaving !== true);
   const waiting = frontends.filter(({ available }) => !available);
   const lines = (verbose ? frontends : waiting).map(
     ({ name, available, backend, route }) =>

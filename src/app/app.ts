@@ -2,33 +2,51 @@
 // No logic of its own but the order of things.
 
 import { type Address, formatAddress } from '../core/address.ts';
+import { type ConfigStatus } from '../admin/api.ts';
 import { adminRoutes } from '../admin/routes.ts';
 import { startAdminServer, type AdminServer } from '../admin/server.ts';
+import { type LoadResult } from '../config/load.ts';
+import { type ReloadOutcome } from '../config/reload-plan.ts';
 import { type Config } from '../config/schema.ts';
 import { type Clock } from '../core/clock.ts';
 import { type Logger } from '../core/logger.ts';
 import { type Random } from '../core/random.ts';
+import { forgetLabels } from '../metrics/forget.ts';
 import { createGauges } from '../metrics/gauges.ts';
 import { createMetrics } from '../metrics/metrics.ts';
-import { incidentMetrics, revisedLossMetrics, topologyMetrics } from '../metrics/observers.ts';
+import { incidentMetrics, reloadMetrics, revisedLossMetrics, topologyMetrics } from '../metrics/observers.ts';
 import { describeChange } from '../topology/describe.ts';
 import { type Proxy } from '../proxy/proxy.ts';
 import { IncidentRecorder, type Incident } from '../topology/incidents.ts';
 import { hasRoles, type BackendChange } from '../topology/model.ts';
 import { Topology } from '../topology/topology.ts';
+import { ConfigWatch } from './config-watch.ts';
 import { chooseEngine } from './engine.ts';
+import { type LeveledLogger } from './log.ts';
 import { backendSpecs, createMonitors, type Monitors } from './monitors.ts';
 import { createOrchestrators } from './orchestrators.ts';
 import { createProxyObserver } from './proxy-observer.ts';
+import { Reloader } from './reload.ts';
 import { Resolver } from './resolver.ts';
 import { StateFile } from './state-file.ts';
+
+/** For the answer to the very call that moved it. */
+const ADMIN_LINGER_MS = 1000;
 
 export interface AppDeps {
   readonly clock: Clock;
   readonly random: Random;
-  readonly log: Logger;
+  readonly log: Logger & Partial<Pick<LeveledLogger, 'level'>>;
   readonly version: string;
   readonly node: string;
+  /** From where a changed configuration is read; `null`: this one is for good. */
+  readonly source: ConfigSource | null;
+}
+
+export interface ConfigSource {
+  load(): LoadResult;
+  /** Those that were read last. */
+  readonly files: readonly string[];
 }
 
 export interface App {
@@ -37,6 +55,10 @@ export interface App {
   readonly frontends: ReadonlyMap<string, Address>;
   readonly topology: Topology;
   readonly incidents: IncidentRecorder;
+  /** The one that is in force. */
+  config(): Config;
+  /** Applies what the configuration is now, or nothing of it. `who`: asked for it. */
+  reload(who: string): Promise<ReloadOutcome>;
   /** Stops accepting, lets sessions end until the deadline, closes the rest, then everything else. */
   drain(deadlineMs: number): Promise<void>;
   /** Ends everything now. */
@@ -44,7 +66,8 @@ export interface App {
 }
 
 /** Opens every socket or none: a failed bind closes what was opened and throws BIND_FAILED. The state file's errors come first. */
-export async function startApp(config: Config, { clock, random, log, version, node }: AppDeps): Promise<App> {
+export async function startApp(config: Config, deps: AppDeps): Promise<App> {
+  const { clock, random, log, version, node, source } = deps;
   const createEngine = await chooseEngine(config);
   const specs = backendSpecs(config);
   const stateFile = config.stateFile === null ? null : await StateFile.open(config.stateFile, { clock, log });
@@ -61,8 +84,11 @@ export async function startApp(config: Config, { clock, random, log, version, no
   const observer = createProxyObserver(metrics, incidents, log, askNow);
   const proxy = createEngine({ topology, clock, random, observer, log });
   const sessionsOf: Proxy['sessionsOf'] = (...of) => proxy.sessionsOf(...of);
+  const reloadMetered = reloadMetrics(metrics, clock);
+  let status: ConfigStatus = { generation: 1, appliedAt: clock.wall(), lastReload: null };
   const live = { views: () => topology.views(), frontends: () => proxy.frontends(), sessionsOf };
   const gauges = createGauges(metrics, live, clock);
+  topology.removals.subscribe(({ name }) => incidents.forget(name));
   topology.changes.subscribe(change => gauges.observe(change));
   topology.changes.subscribe(topologyMetrics(metrics));
   topology.changes.subscribe(change => logChange(log, change));
@@ -82,27 +108,73 @@ export async function startApp(config: Config, { clock, random, log, version, no
   const orchestrators = createOrchestrators(config, { topology, resolver, clock, log, askNow });
 
   let admin: AdminServer | undefined;
+  /** At an address that a reload has left, with its last answers. */
+  const formerAdmins = new Set<AdminServer>();
+  const reloader = new Reloader(config, {
+    load: () => source?.load() ?? { ok: true, config, warnings: [] },
+    parts: { topology, proxy, monitors, resolver, orchestrators },
+    openAdmin: ({ admin: { bind } }) => startAdminServer(bind, routes, log),
+    applied(before, after, moved) {
+      log.level = after.log.level;
+      watch.set(after.reloadOnChange);
+      for (const labels of goneLabels(before, after)) void forgetLabels(metrics, labels);
+      if (moved === null || admin === undefined) return;
+      const former = admin;
+      admin = moved;
+      log.info({ admin: formatAddress(moved.address) }, 'reload: the admin server has another address');
+      formerAdmins.add(former);
+      clock.schedule(ADMIN_LINGER_MS, () => void former.close().then(() => formerAdmins.delete(former)));
+    },
+    told(outcome) {
+      reloadMetered(outcome);
+      const { generation, kind } = outcome;
+      const at = clock.wall();
+      const appliedAt = kind === 'applied' ? at : status.appliedAt;
+      status = { generation, appliedAt, lastReload: { at, outcome: kind } };
+    },
+    clock,
+    log,
+  });
+  const watch = new ConfigWatch({
+    clock,
+    files: () => source?.files ?? [],
+    changed: () => void reloader.reload('a changed file'),
+  });
   async function close(): Promise<void> {
+    watch.set(false);
+    await reloader.end();
     orchestrators.stop();
     resolver.stop();
     monitors.stop();
     await proxy.close();
     await admin?.close();
+    for (const former of formerAdmins) await former.close();
     await stateFile?.close();
   }
+  const startedAt = new Date(clock.wall()).toISOString();
+  const routes = adminRoutes({
+    config: {
+      get admin() {
+        return reloader.config.admin;
+      },
+      get frontends() {
+        return reloader.config.frontends;
+      },
+      get backends() {
+        return reloader.config.backends;
+      },
+    },
+    topology,
+    proxy,
+    log,
+    state: { ...live, version, startedAt, clock, config: () => status },
+    metrics,
+    refreshMetrics: () => gauges.refresh(),
+    incidents: () => incidents.list(),
+    reload: who => reloader.reload(who),
+  });
   try {
-    const state = { ...live, version, startedAt: new Date(clock.wall()).toISOString(), clock };
-    const source = {
-      config,
-      topology,
-      proxy,
-      log,
-      state,
-      metrics,
-      refreshMetrics: () => gauges.refresh(),
-      incidents: () => incidents.list(),
-    };
-    admin = await startAdminServer(config.admin.bind, adminRoutes(source), log);
+    admin = await startAdminServer(config.admin.bind, routes, log);
     await proxy.listen();
   } catch (thrown) {
     await close();
@@ -113,6 +185,7 @@ export async function startApp(config: Config, { clock, random, log, version, no
   monitors.start();
   resolver.start();
   orchestrators.start();
+  watch.set(config.reloadOnChange);
   const frontends = new Map(proxy.frontends().map(({ name, bind }) => [name, bind]));
   log.info(
     {
@@ -127,12 +200,24 @@ export async function startApp(config: Config, { clock, random, log, version, no
     frontends,
     topology,
     incidents,
+    config: () => reloader.config,
+    reload: who => reloader.reload(who),
     async drain(deadlineMs) {
       await proxy.drain(deadlineMs);
       await close();
     },
     close,
   };
+}
+
+/** The labels of what the configuration has no more; a frontend's go with its last session (metrics/gauges.ts). */
+function goneLabels(before: Config, after: Config): readonly Readonly<Record<string, string>>[] {
+  return Object.entries(before.backends).flatMap(([backend, { servers }]) => {
+    const now = after.backends[backend];
+    if (now === undefined) return [{ backend }];
+    const left = Object.keys(servers).filter(server => !Object.hasOwn(now.servers, server));
+    return left.map(server => ({ backend, server }));
+  });
 }
 
 function logChange(log: Logger, change: BackendChange): void {

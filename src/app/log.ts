@@ -8,7 +8,12 @@ export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
 const STDERR = 2;
 
-export function createLog(level: LogLevel): Logger {
+/** A log whose level a reload may change. */
+export interface LeveledLogger extends Logger {
+  level: string;
+}
+
+export function createLog(level: LogLevel): LeveledLogger {
   return pino(
     {
       level,

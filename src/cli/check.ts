@@ -12,12 +12,12 @@ import { type Counsel } from '../topology/sources/counsel.ts';
 import { slotNames } from '../topology/sources/slots.ts';
 import { type BackendConfig, type Config } from '../config/schema.ts';
 import { systemClock } from '../core/clock.ts';
-import { readConfig } from './config-file.ts';
+import { ConfigFile, readConfig } from './config-file.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
 import { out, table } from './output.ts';
 
 export async function check(file: string, live: boolean): Promise<ExitCode> {
-  const config = readConfig(file);
+  const config = readConfig(new ConfigFile(file));
   if (config === null) return exitCodes.no;
   if (!live) {
     const { frontends, backends } = config;

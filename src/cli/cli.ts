@@ -13,6 +13,7 @@ import { explain } from './explain.ts';
 import { isPlace, operate } from './operate.ts';
 import { complain, endureClosedPipes } from './output.ts';
 import { probe } from './probe.ts';
+import { reload } from './reload.ts';
 import { run } from './run.ts';
 import { schema } from './schema.ts';
 import { closeSession, sessions } from './sessions.ts';
@@ -171,6 +172,13 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
       'Put a server back that was in drain or maintenance',
       builder => placeOf(builder).example('$0 ready app/pg1', 'it is elected only by evidence, as ever'),
       argv => answer(() => operate('ready', argv.server, argv)),
+    )
+    .command(
+      'reload',
+      'Apply a changed configuration while it runs; an invalid one changes nothing',
+      builder =>
+        builder.options(adminOptions).example('$0 reload', 'SIGHUP does the same, and says it in the log'),
+      argv => answer(() => reload(argv)),
     )
     .command(
       'schema',

@@ -1,4 +1,4 @@
-// `pointsman run`: load, start, and obey signals: SIGTERM and SIGINT drain, a second one or the deadline ends.
+// `pointsman run`: load, start, and obey signals: SIGTERM and SIGINT drain, a second one or the deadline ends; SIGHUP reloads.
 // What runs is built in app/app.ts. Called by cli.ts.
 
 import { startApp, type App } from '../app/app.ts';
@@ -8,12 +8,13 @@ import { systemClock } from '../core/clock.ts';
 import { describeError, PointsmanError } from '../core/errors.ts';
 import { type Logger } from '../core/logger.ts';
 import { systemRandom } from '../core/random.ts';
-import { readConfig } from './config-file.ts';
+import { ConfigFile, readConfig } from './config-file.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
 
 export async function run(file: string): Promise<ExitCode> {
   process.title = 'pointsman'; // argv may name files that hold secrets
-  const config = readConfig(file);
+  const source = new ConfigFile(file);
+  const config = readConfig(source);
   if (config === null) return exitCodes.no;
   const log = createLog(config.log.level);
   let app: App;
@@ -24,19 +25,20 @@ export async function run(file: string): Promise<ExitCode> {
       log,
       version,
       node: process.version,
+      source,
     });
   } catch (thrown) {
     if (!(thrown instanceof PointsmanError) || thrown.code === 'INTERNAL') throw thrown;
     log.error({ code: thrown.code }, thrown.message);
     return exitCodes.no;
   }
-  await untilTold(app, config.drainTimeoutMs, log);
+  await untilTold(app, log);
   log.info({}, 'pointsman ends');
   return exitCodes.done;
 }
 
 /** Settles when a signal has been obeyed: drained, or closed at once by a second signal. */
-function untilTold(app: App, drainTimeoutMs: number, log: Logger): Promise<void> {
+function untilTold(app: App, log: Logger): Promise<void> {
   return new Promise((resolve, reject) => {
     let draining = false;
     const end = (signal: NodeJS.Signals): void => {
@@ -46,14 +48,14 @@ function untilTold(app: App, drainTimeoutMs: number, log: Logger): Promise<void>
         return;
       }
       draining = true;
+      const { drainTimeoutMs } = app.config();
       log.info({ signal, drainTimeoutMs }, 'draining: no new clients; a second signal ends at once');
       app.drain(drainTimeoutMs).then(resolve, reject);
     };
     process.on('SIGTERM', end);
     process.on('SIGINT', end);
-    process.on('SIGHUP', () =>
-      log.warn({}, 'SIGHUP ignored: this version applies a changed configuration at its next start'),
-    );
+    // What came of it, the log says.
+    process.on('SIGHUP', () => void app.reload('SIGHUP'));
     const internal = (thrown: unknown): void => {
       const { code, message } = describeError(thrown);
       log.error(

@@ -10,14 +10,14 @@ type ServerJson = BackendJson['servers'][number];
 
 /** `now`: milliseconds since the epoch, to tell how long ago a check was. */
 export function statusText(
-  { version, started_at: since, backends, frontends }: StateJson,
+  { version, started_at: since, config, backends, frontends }: StateJson,
   now: number,
 ): string {
   const ports = table([
     ['FRONTEND', 'BIND', 'BACKEND', 'ROUTE', 'SESSIONS', 'WAITING'],
-    ...frontends.map(({ name, bind, backend, route, sessions, held }) => [
+    ...frontends.map(({ name, bind, backend, route, sessions, held, leaving }) => [
       name,
-      bind,
+      leaving ? 'closed' : bind,
       backend,
       route,
       String(sessions),
@@ -25,11 +25,20 @@ export function statusText(
     ]),
   ]);
   const parts = [
-    `pointsman ${version}, since ${since}`,
+    `pointsman ${version}, since ${since}${configText(config)}`,
     ...backends.map(backend => backendText(backend, now)),
     ports,
   ];
   return parts.join('\n\n');
+}
+
+/** Nothing while it is that of the start. */
+function configText({ generation, applied_at: since, last_reload: last }: StateJson['config']): string {
+  const failed = last !== null && last.outcome !== 'applied' && last.outcome !== 'unchanged';
+  const inForce = generation === 1 ? '' : `; configuration ${generation}, since ${since}`;
+  return failed
+    ? `${inForce}\nLAST RELOAD (${last.at}) CHANGED NOTHING: ${last.outcome}; the log says why`
+    : inForce;
 }
 
 function backendText(backend: BackendJson, now: number): string {

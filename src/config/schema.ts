@@ -94,6 +94,10 @@ export const configSchema = z
     drain_timeout: duration().prefault('30s').meta({
       description: 'After SIGTERM: how long open sessions may go on before they are closed.',
     }),
+    reload_on_change: z.boolean().default(false).meta({
+      description:
+        'Apply a changed configuration as soon as the file, or a file that it takes secrets from, is another one (they are looked at every second). Without it `pointsman reload` and SIGHUP do.',
+    }),
     frontends: z
       .record(name, frontend)
       .refine(f => Object.keys(f).length > 0, { error: 'is not enough: at least one frontend is needed' })
@@ -119,6 +123,7 @@ export const configSchema = z
     dns: c.dns,
     stateFile: c.state_file ?? null,
     drainTimeoutMs: c.drain_timeout,
+    reloadOnChange: c.reload_on_change,
     frontends: c.frontends,
     backends: c.backends,
     runbooks: c.runbooks,

@@ -12,6 +12,7 @@ import {
   type BackendView,
   type ServerView,
 } from '../topology/model.ts';
+import { forgetLabels } from './forget.ts';
 import { type Metrics } from './metrics.ts';
 import { lossLabels } from './observers.ts';
 
@@ -32,12 +33,31 @@ export interface GaugeReader {
 
 export function createGauges(metrics: Metrics, state: LiveState, clock: Clock): GaugeReader {
   const bytesSeen = new Map<string, { up: number; down: number }>();
-  const withRoles = state.views().filter(({ protocol }) => hasRoles(protocol));
-  const vacant = withRoles.filter(({ primary }) => primary === null);
-  const vacantSince = new Map(vacant.map(view => [view.name, clock.now()]));
-  for (const { name: backend } of withRoles) {
+  const vacantSince = new Map<string, MonotonicMs>();
+  const known = new Set<string>();
+  for (const view of state.views()) adopt(view);
+
+  /** From when it is first seen on: a reload may bring it. */
+  function adopt({ name: backend, protocol, primary }: BackendView): void {
+    if (known.has(backend) || !hasRoles(protocol)) return;
+    known.add(backend);
+    if (primary === null) vacantSince.set(backend, clock.now());
     metrics.backendPrimaryChanges.inc({ backend }, 0);
     for (const loss of lossLabels) metrics.failovers.inc({ backend, loss }, 0);
+  }
+
+  /** What a reload has taken away. */
+  function forget(views: readonly BackendView[], frontends: readonly FrontendGauge[]): void {
+    for (const backend of known) {
+      if (views.some(({ name, protocol }) => name === backend && hasRoles(protocol))) continue;
+      known.delete(backend);
+      vacantSince.delete(backend);
+    }
+    for (const frontend of bytesSeen.keys()) {
+      if (frontends.some(({ name }) => name === frontend)) continue;
+      bytesSeen.delete(frontend);
+      void forgetLabels(metrics, { frontend });
+    }
   }
 
   const ofServers = [
@@ -97,12 +117,16 @@ export function createGauges(metrics: Metrics, state: LiveState, clock: Clock): 
 
   return {
     observe: ({ before, after, at }) => {
+      adopt(after);
       if (before.primary !== after.primary) countVacancy(after, at);
     },
     refresh() {
       // What is told of servers is told anew each time: members may have left, and absent means unknown.
       for (const gauge of ofServers) gauge.reset();
-      for (const view of state.views()) {
+      const [views, frontends] = [state.views(), state.frontends()];
+      forget(views, frontends);
+      for (const view of views) {
+        adopt(view);
         for (const { server, code } of view.faults) {
           metrics.serverReplicationFault.set({ backend: view.name, server, code }, 1);
         }
@@ -116,7 +140,7 @@ export function createGauges(metrics: Metrics, state: LiveState, clock: Clock): 
         }
         for (const server of view.servers) refreshServer(view, server);
       }
-      for (const frontend of state.frontends()) refreshFrontend(frontend);
+      for (const frontend of frontends) refreshFrontend(frontend);
     },
   };
 }

@@ -172,6 +172,24 @@ export function createMetrics(build: { version: string; node: string }) {
       'Transactions that were seen on the primary before the last incident and are missing after it; absent where it is not known.',
       ['backend'],
     ),
+    configReloads: counter('config_reloads_total', 'Reloads of the configuration, by what came of them.', [
+      'outcome',
+    ]),
+    configLastReloadSuccessful: gauge(
+      'config_last_reload_successful',
+      '1 while the newest configuration that was read is in force, 0 after one that could not be applied.',
+      [],
+    ),
+    configLastReloadSuccess: gauge(
+      'config_last_reload_success_timestamp_seconds',
+      'When the configuration was last read and found to be in force, or put in force.',
+      [],
+    ),
+    configGeneration: gauge(
+      'config_generation',
+      'Grows by one with each configuration that is applied; 1 at the start.',
+      [],
+    ),
     sessionsClosed: counter('sessions_closed_total', 'Sessions that ended, by reason.', [
       'frontend',
       'backend',

@@ -1,6 +1,8 @@
 // Moves the counters as things happen: one observer for the proxy, one for topology changes, one for incidents.
 // Holds no state of its own but who was the primary last. Wired by app.
 
+import { reloadOutcomes, type ReloadOutcome } from '../config/reload-plan.ts';
+import { type Clock } from '../core/clock.ts';
 import { outcomeOf } from '../health/result.ts';
 import { type EngineObserver } from '../proxy/events.ts';
 import { type Incident } from '../topology/incidents.ts';
@@ -57,6 +59,22 @@ export function topologyMetrics(metrics: Metrics): (change: BackendChange) => vo
     if (after.primary === null || after.primary === last) return;
     if (last !== null) metrics.backendPrimaryChanges.inc({ backend });
     lastPrimary.set(backend, after.primary);
+  };
+}
+
+/** What came of a reload. The configuration of the start is the first that was applied. */
+export function reloadMetrics(metrics: Metrics, clock: Clock): (outcome: ReloadOutcome) => void {
+  const inForce = (generation: number): void => {
+    metrics.configGeneration.set(generation);
+    metrics.configLastReloadSuccessful.set(1);
+    metrics.configLastReloadSuccess.set(clock.wall() / 1000);
+  };
+  for (const outcome of reloadOutcomes) metrics.configReloads.inc({ outcome }, 0);
+  inForce(1);
+  return ({ kind, generation }) => {
+    metrics.configReloads.inc({ outcome: kind });
+    if (kind === 'applied' || kind === 'unchanged') inForce(generation);
+    else metrics.configLastReloadSuccessful.set(0);
   };
 }
 

@@ -2,6 +2,7 @@
 // configuration.
 // Knows nothing of probes or elections: it reads views and follows them. Built by app.
 
+import { isDeepStrictEqual } from 'node:util';
 import { type Config, type FrontendConfig } from '../config/schema.ts';
 import { type Clock } from '../core/clock.ts';
 import { type Random } from '../core/random.ts';
@@ -153,7 +154,11 @@ export function createProxy(deps: ProxyDeps): LocalProxy {
 
   /** In one turn, so that nobody sees half of it. */
   function reconfigure(next: Config['frontends'], ports: PortPlan, opened: ReadonlyMap<string, Door>): void {
-    const before = frontends;
+    const [before, configsBefore] = [frontends, configs];
+    const isReplaced = ({ backend }: FrontendConfig): boolean => gone.has(backend);
+    const isAsItWas = (name: string, config: FrontendConfig): boolean =>
+      before.has(name) && !isReplaced(config) && isDeepStrictEqual(configsBefore[name], config);
+    const changed = Object.entries(next).filter(([name, config]) => !isAsItWas(name, config));
     for (const { backend } of Object.values(next)) gone.delete(backend);
     const moved = new Map<string, Door | null>();
     for (const [name, { from }] of ports) {
@@ -164,10 +169,10 @@ export function createProxy(deps: ProxyDeps): LocalProxy {
     frontends = new Map(
       Object.entries(next).map(([name, config]) => {
         const known = before.get(name) ?? leaving.get(name);
-        known?.reconfigure(config);
         return [name, known ?? create(name, config)];
       }),
     );
+    for (const [name, config] of changed) frontends.get(name)?.reconfigure(config);
     for (const [name, door] of moved) {
       const frontend = frontends.get(name);
       leaving.delete(name);

@@ -138,6 +138,7 @@ function startPointsman(pg1: PostgresNode, pg2: PostgresNode): Promise<App> {
     log: silentLogger,
     version,
     node: process.version,
+    source: null,
   });
 }
 

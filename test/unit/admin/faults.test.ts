@@ -25,7 +25,14 @@ const sick: BackendView = backend(servers, { protocol: 'mysql', primary: 'db1', 
 
 test('state: a fault stands at its server with its statements, and channels without the texts of errors', () => {
   const clock = new FakeClock();
-  const source = { version: '1', startedAt: '', clock, frontends: () => [], sessionsOf: () => 0 };
+  const source = {
+    version: '1',
+    config: () => ({ generation: 1, appliedAt: 0, lastReload: null }),
+    startedAt: '',
+    clock,
+    frontends: () => [],
+    sessionsOf: () => 0,
+  };
   const [db1, db2] = stateJson({ ...source, views: () => [sick] }).backends[0]?.servers ?? [];
   assert.deepEqual(db1?.faults, []);
   assert.deepEqual(db2?.faults, [{ code: fault.code, what: fault.what, mend: fault.mend }]);

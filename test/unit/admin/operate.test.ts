@@ -66,6 +66,7 @@ backends:
     version: '1',
     startedAt: '',
     clock,
+    config: () => ({ generation: 1, appliedAt: 0, lastReload: null }),
     views: () => topology.views(),
     frontends: () => [],
     sessionsOf: (_backend: string, server: string, frontend?: string) =>
@@ -81,6 +82,7 @@ backends:
     metrics,
     refreshMetrics: () => undefined,
     incidents: () => [],
+    reload: () => assert.fail('nobody asks for it'),
   };
   const admin = await startAdminServer({ host: '127.0.0.1', port: 0 }, adminRoutes(source), log);
   const url = `http://127.0.0.1:${admin.address.port}`;

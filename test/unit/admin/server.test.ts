@@ -54,6 +54,7 @@ describe('admin', () => {
       version: '1.2.3',
       startedAt: '2026-01-01T00:00:00.000Z',
       clock: new FakeClock(),
+      config: () => ({ generation: 1, appliedAt: 0, lastReload: null }),
       views: () => (broken ? assert.fail('broken on purpose') : [view, tcpView]),
       frontends: () => frontends,
       sessionsOf: (_backend: string, name: string) => (name === 'pg1' ? 2 : 0),
@@ -68,6 +69,7 @@ describe('admin', () => {
       metrics,
       refreshMetrics: () => undefined,
       incidents: () => [],
+      reload: () => assert.fail('nobody asks for it'),
     });
     admin = await startAdminServer({ host: '127.0.0.1', port: 0 }, routes, silentLogger);
     url = `http://127.0.0.1:${admin.address.port}`;

@@ -29,6 +29,7 @@ function print(...views: readonly BackendView[]): string {
   ];
   const state = stateJson({
     version: '1.2.3',
+    config: () => ({ generation: 1, appliedAt: 0, lastReload: null }),
     startedAt: '2026-01-01T00:00:00.000Z',
     clock,
     views: () => views,
