@@ -15,8 +15,9 @@ interface Labelled {
 
 /** Of every metric, the sets that have all of these labels. */
 export async function forgetLabels(metrics: Metrics, labels: Labels): Promise<void> {
-  const { registry: _registry, ...all } = metrics;
-  for (const metric of Object.values(all) as readonly Labelled[]) {
+  const { registry } = metrics;
+  const all: readonly unknown[] = Object.values(metrics).filter(metric => metric !== registry);
+  for (const metric of all as readonly Labelled[]) {
     const { values } = await metric.get();
     const sets = new Map<string, Record<string, string>>();
     for (const { labels: found } of values) {

@@ -219,6 +219,7 @@ export async function createEngine(
   clock: Clock,
   observer: Diary,
   inherited: Inherited = nothingInherited,
+  namesOf?: (backend: string) => readonly string[],
 ): Promise<Proxy> {
   if (engine === 'net') {
     const driver = createNetDriver(clock);
@@ -226,5 +227,15 @@ export async function createEngine(
   }
   const loaded = await loadLibc();
   if (!loaded.ok) throw new Error(`the kernel driver doesn't run here: ${loaded.reason}`);
-  return new WorkerPool({ frontends, topology, clock, observer, inherited, libc: loaded.libc, ...engine });
+  const names = namesOf === undefined ? {} : { namesOf };
+  return new WorkerPool({
+    frontends,
+    topology,
+    clock,
+    observer,
+    inherited,
+    libc: loaded.libc,
+    ...names,
+    ...engine,
+  });
 }
