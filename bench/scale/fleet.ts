@@ -145,6 +145,7 @@ const silent: ProxyObserver = {
   connected: nothing,
   sessionEnded: nothing,
   sessionsClosed: nothing,
+  circuit: nothing,
   acceptError: nothing,
 };
 

@@ -28,14 +28,17 @@ export function backendSpecs(config: Config): readonly BackendSpec[] {
     const orchestrator = orchestratorOf(backend);
     const common = {
       name,
-      servers: Object.entries(backend.servers).map(([server, { address, weight, zone, backup }]) => ({
-        name: server,
-        address,
-        ...(isIpAddress(address.host) ? {} : { host: address.host }),
-        weight,
-        zone,
-        backup,
-      })),
+      servers: Object.entries(backend.servers).map(
+        ([server, { address, weight, maxConnections, zone, backup }]) => ({
+          name: server,
+          address,
+          ...(isIpAddress(address.host) ? {} : { host: address.host }),
+          weight,
+          maxConnections,
+          zone,
+          backup,
+        }),
+      ),
       freshnessMs: freshnessBoundMs(backend.check),
       slowStartMs: backend.slowStartMs,
       reads: wantsOf(Object.values(config.frontends).filter(frontend => frontend.backend === name)),

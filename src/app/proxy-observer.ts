@@ -18,11 +18,11 @@ export function createProxyObserver(
   const count = proxyMetrics(metrics);
   return {
     ...count,
-    rejected(frontend, reason, client) {
-      count.rejected(frontend, reason, client);
+    rejected(frontend, reason, client, clients = 1) {
+      count.rejected(frontend, reason, client, clients);
       log.warn(
-        { frontend, reason, client: formatAddress(client) },
-        `client refused: ${rejectReasons[reason]}`,
+        { frontend, reason, client: formatAddress(client), ...(clients === 1 ? {} : { clients }) },
+        `${clients === 1 ? 'client' : `${clients} clients`} refused: ${rejectReasons[reason]}`,
       );
     },
     held() {
@@ -37,6 +37,12 @@ export function createProxyObserver(
       log.debug({ backend, server, reason: error, detail }, 'connection to a server failed');
       // For want of descriptors or ports of our own no server need be asked.
       if (error !== 'local') askNow(backend, server);
+    },
+    circuit(backend, server, isOpen) {
+      const what = isOpen
+        ? 'circuit opened: clients could not be connected, and none is for a while'
+        : 'circuit closed: a client was connected';
+      log.warn({ backend, server }, what);
     },
     sessionEnded(end) {
       count.sessionEnded(end);

@@ -4,7 +4,7 @@
 import { stringify } from 'yaml';
 import { configJsonSchema, type JsonSchema } from './json-schema.ts';
 import { ANY_NAME, knownKeys, type KnownKey } from './keys.ts';
-import { DURATION_PATTERN, HOST_PORT_PATTERN } from './units.ts';
+import { DURATION_PATTERN, HOST_PORT_PATTERN, RATE_PATTERN } from './units.ts';
 
 export { configJsonSchema };
 
@@ -52,6 +52,7 @@ backends:
 const RULES = `## Values
 
 - **Durations** carry a unit: \`250ms\`, \`2s\`, \`1.5m\`, \`1h\`, at most \`7d\`. \`0\` needs none.
+- **Rates** are a number in a second, a minute or an hour: \`100/s\`, \`6000/m\`, \`500/h\`.
 - **Addresses** are \`host:port\`, for IPv6 \`[address]:port\`. Hosts may be names.
 - **Networks** are \`10.0.0.0/8\`, \`fd00::/8\` or a single address.
 - **Names** (of frontends, backends, servers) start with a letter or digit, hold up to 63 letters, digits, \`_\`, \`.\` and \`-\`,
@@ -151,6 +152,8 @@ function typeName(schema: JsonSchema): string {
   if (choices.length > 0) return choices.map(choice => `\`${String(choice)}\``).join(', ');
   if (forms.some(({ pattern }) => pattern === DURATION_PATTERN)) return 'duration';
   if (forms.some(({ pattern }) => pattern === HOST_PORT_PATTERN)) return 'address';
+  if (forms.some(({ pattern }) => pattern === RATE_PATTERN)) return 'rate';
+  if (forms.some(({ type }) => type === 'boolean')) return '`true`, `false`';
   const number = forms.find(({ type }) => type === 'integer');
   if (number !== undefined) return `number, ${number.minimum ?? 0} to ${number.maximum ?? 'any'}`;
   if (forms.some(({ type }) => type === 'array')) return 'list';

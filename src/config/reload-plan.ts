@@ -15,6 +15,8 @@ const treatments: Readonly<Record<keyof Config, 'in-process' | 'restart'>> = {
   dns: 'in-process',
   // Its lock and what was read from it belong to the start.
   stateFile: 'restart',
+  // Its session is made once.
+  rateLimitStore: 'restart',
   drainTimeoutMs: 'in-process',
   reloadOnChange: 'in-process',
   // Who runs them has read them at the start.

@@ -4,6 +4,7 @@
 import { z } from 'zod';
 import { readReads, readsOfFrontend } from './schema-reads.ts';
 import { frontendTls } from './schema-tls.ts';
+import { maxConnectionsPerIp, rateLimit } from './schema-limits.ts';
 import { address, cidr, duration, name, pace, seconds } from './schema-values.ts';
 
 const tcp = z
@@ -64,6 +65,8 @@ export const frontend = z
       description:
         'Client connections at once, waiting ones included; further ones are refused (in their own protocol, where Pointsman speaks it).',
     }),
+    max_connections_per_ip: maxConnectionsPerIp,
+    rate_limit: rateLimit,
     allow: z
       .array(cidr)
       .optional()
@@ -91,6 +94,8 @@ export const frontend = z
     holdMs: f.hold,
     holdMax: f.hold_max,
     maxConnections: f.max_connections,
+    maxConnectionsPerIp: f.max_connections_per_ip ?? null,
+    rateLimit: f.rate_limit ?? null,
     allow: f.allow ?? null,
     connectTimeoutMs: f.connect_timeout,
     idleTimeoutMs: f.idle_timeout,

@@ -1,4 +1,4 @@
-// The kinds of values that configuration keys hold: durations, addresses, names, networks. Each says what is wrong with a
+// The kinds of values that configuration keys hold: durations, rates, addresses, names, networks. Each says what is wrong with a
 // value as the second half of a sentence ("is not a name …"): load.ts puts the value before it, or hides it.
 // Not keys and not their meaning: schema.ts, schema-frontend.ts and backends/*.ts, which use these.
 
@@ -8,8 +8,10 @@ import { addToBlockList } from './addresses.ts';
 import {
   DURATION_PATTERN,
   HOST_PORT_PATTERN,
+  RATE_PATTERN,
   readDuration,
   readHostPort,
+  readRate,
   readSize,
   SIZE_PATTERN,
   type Reading,
@@ -42,6 +44,13 @@ export const size = () =>
     .string({ error: 'is not a size; write it as 512B, 64KiB, 16MiB or 1GiB' })
     .meta({ pattern: SIZE_PATTERN })
     .transform((text, context) => reading(context, readSize(text)));
+
+/** A rate in the file; how many a second in the program. */
+export const rate = () =>
+  z
+    .string({ error: 'is not a rate; write it as 100/s, 6000/m or 500/h' })
+    .meta({ pattern: RATE_PATTERN })
+    .transform((text, context) => reading(context, readRate(text)));
 
 export const address = (allowZero = false) =>
   z

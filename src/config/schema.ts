@@ -1,5 +1,5 @@
 // The single source of the configuration: types, defaults, checks of each value, JSON Schema and reference page.
-// Its parts: schema-values.ts, schema-frontend.ts and, by protocol, backends/*.ts.
+// Its parts: schema-values.ts, schema-frontend.ts, schema-limits.ts and, by protocol, backends/*.ts.
 // Not the place for rules between keys (lint.ts) nor for reading files (load.ts).
 // `sample` in the notes of a key is a value as it would be written; the JSON Schema calls it an example.
 
@@ -13,6 +13,7 @@ import { dns } from './schema-dns.ts';
 import { frontend } from './schema-frontend.ts';
 import { runbooks } from './schema-runbook.ts';
 import { adminTls } from './schema-tls.ts';
+import { rateLimitStore } from './schema-limits.ts';
 import { address, duration, name } from './schema-values.ts';
 
 const admin = z
@@ -91,6 +92,7 @@ export const configSchema = z
           'Where the choice of each primary, its epoch, what it rests on and the servers in `drain` or `maintenance` are kept over restarts. Written whole and atomically; the directory must exist and be writable (`FILE.lock` stands there too). Left out: a restart begins without knowledge, and of two writable servers that nothing tells apart none is followed.',
         sample: '/var/lib/pointsman/state.json',
       }),
+    rate_limit_store: rateLimitStore,
     drain_timeout: duration().prefault('30s').meta({
       description: 'After SIGTERM: how long open sessions may go on before they are closed.',
     }),
@@ -122,6 +124,7 @@ export const configSchema = z
     engine: c.engine,
     dns: c.dns,
     stateFile: c.state_file ?? null,
+    rateLimitStore: c.rate_limit_store ?? null,
     drainTimeoutMs: c.drain_timeout,
     reloadOnChange: c.reload_on_change,
     frontends: c.frontends,
@@ -151,5 +154,11 @@ export type DiscoveryConfig = NonNullable<BackendConfig['dns']>;
 export type RunbookConfig = Config['runbooks'][string];
 export type StepConfig = RunbookConfig['steps'][string];
 export type StepAction = StepConfig['action'];
+export type RateLimitConfig = NonNullable<FrontendConfig['rateLimit']>;
+/** How many in a second, and how many at once after a pause. */
+export type RateConfig = NonNullable<RateLimitConfig['perIp']>;
+export type RateLimitStoreConfig = NonNullable<Config['rateLimitStore']>;
+export type CircuitBreakerConfig = NonNullable<BackendConfig['circuitBreaker']>;
+export type SurgeConfig = NonNullable<Extract<BackendConfig, { protocol: 'postgres' }>['surge']>;
 export type Route = FrontendConfig['route'];
 export type Balance = FrontendConfig['balance'];

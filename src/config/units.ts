@@ -1,4 +1,4 @@
-// Readers for durations, sizes and socket addresses as people write them. Pure: text in, number or reason out.
+// Readers for durations, rates and socket addresses as people write them. Pure: text in, number or reason out.
 // Used by the config only; the rest of the program sees milliseconds, bytes and host/port.
 
 import { isIP } from 'node:net';
@@ -24,6 +24,9 @@ export const SIZE_PATTERN = '^\\d+(\\.\\d+)?(B|KiB|MiB|GiB)$';
 export const DURATION_PATTERN = '^(0|\\d+(\\.\\d+)?(ms|s|m|h|d))$';
 export const HOST_PORT_PATTERN = '^(\\[[0-9a-fA-F:.]+(%\\w+)?\\]|[A-Za-z0-9._-]+):\\d{1,5}$';
 
+export const RATE_PATTERN = '^\\d+(\\.\\d+)?/(s|m|h)$';
+
+const NOT_A_RATE = 'is not a rate; write it as 100/s, 6000/m or 500/h';
 const NOT_A_DURATION = 'is not a duration; write it as 250ms, 2s, 5m, 1h or 0';
 const NO_UNIT = 'has no unit; write a duration as 250ms, 2s, 5m, 1h or 0';
 const NOT_A_SIZE = 'is not a size; write it as 512B, 64KiB, 16MiB or 1GiB';
@@ -53,6 +56,22 @@ export function readSize(text: string): Reading<number> {
   const value = Math.round(Number(match[1]) * factor);
   if (value < 1) return { ok: false, reason: 'is too small; it must be at least 1B' };
   return value > Number.MAX_SAFE_INTEGER ? { ok: false, reason: 'is too large' } : { ok: true, value };
+}
+
+const rateSeconds: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600 };
+/** Between two at the slowest; and what a table of times in milliseconds can tell apart. */
+const RATE_MIN_PER_SECOND = 1 / 3600;
+const RATE_MAX_PER_SECOND = 1_000_000;
+
+/** `100/s`, `6000/m`, `500/h` to how many a second. */
+export function readRate(text: string): Reading<number> {
+  const match = /^(\d+(?:\.\d+)?)\/(s|m|h)$/.exec(text);
+  const seconds = rateSeconds[match?.[2] ?? ''];
+  if (match?.[1] === undefined || seconds === undefined) return { ok: false, reason: NOT_A_RATE };
+  const value = Number(match[1]) / seconds;
+  if (value < RATE_MIN_PER_SECOND) return { ok: false, reason: 'is less than 1/h, the lowest rate' };
+  if (value > RATE_MAX_PER_SECOND) return { ok: false, reason: 'is more than 1000000/s, the highest rate' };
+  return { ok: true, value };
 }
 
 /** `10.0.0.1:5432`, `db.example:5432`, `[::1]:5432`. Port 0 (let the system choose) only where `allowZero`. */

@@ -43,6 +43,22 @@ export const FIRST_BYTES_TIMEOUT_MS = 10_000;
 /** Refused clients that still wait for their answer, per frontend; beyond it they are closed without one. */
 export const REFUSALS_MAX = 256;
 
+/**
+ * Clients over a rate or an address's limit that are told so, a second and frontend; the others are closed unheard. Enough
+ * for people to see what is wrong, few enough that a flood costs an accept and a close each.
+ */
+export const REFUSALS_PER_SECOND = 50;
+
+/**
+ * Client addresses that a frontend with such limits keeps in mind: four for each connection that it may hold, within these.
+ * A place takes 32 bytes and 4 for each worker.
+ */
+export const ADDRESSES_MIN = 16 * 1024;
+export const ADDRESSES_MAX = 256 * 1024;
+
+/** Addresses whose connections are told to the store at once: with more, some wait for the next time. */
+export const SHARED_TAKINGS_MAX = 500;
+
 /** Text of a foreign error that we keep and show: a server can make its messages as long as it likes. */
 const DETAIL_MAX_CHARS = 300;
 

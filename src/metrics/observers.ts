@@ -22,7 +22,8 @@ export function proxyMetrics(metrics: Metrics): ProxyMetrics {
   const closed = new Sums(metrics.sessionsClosed, 'frontend', 'backend', 'server', 'reason');
   return {
     accepted: (frontend, count) => accepted.add(count, frontend),
-    rejected: (frontend, reason) => metrics.frontendConnectionsRejected.inc({ frontend, reason }),
+    rejected: (frontend, reason, _client, count = 1) =>
+      metrics.frontendConnectionsRejected.inc({ frontend, reason }, count),
     holdEnded: (frontend, _backend, waitedMs) =>
       metrics.frontendHoldSeconds.observe({ frontend }, waitedMs / 1000),
     connectFailed: (backend, server, reason) => metrics.serverConnectErrors.inc({ backend, server, reason }),

@@ -1,12 +1,15 @@
 // The door of a frontend: who may connect at all, and how many at once. Knows addresses and numbers, no sockets.
-// Not the hold's limit (hold.ts). Called by frontend.ts for each accepted client.
+// Not the hold's limit (hold.ts), nor how addresses are counted (limits/). Called by frontend.ts for each accepted client.
 
 import { networks } from '../config/addresses.ts';
+import { type MonotonicMs } from '../core/clock.ts';
 import { REFUSALS_MAX } from '../core/limits.ts';
 import { type RejectReason } from './events.ts';
+import { type ClientLimits, type Entry } from './limits/client-limits.ts';
 
 export type Admission =
-  | { readonly kind: 'admit' }
+  /** `counted`: by the limits of its address, which it is to leave. */
+  | { readonly kind: 'admit'; readonly counted: boolean }
   /** Read the client only to tell it why. */
   | { readonly kind: 'refuse'; readonly reason: RejectReason }
   /** Close it unheard. */
@@ -25,15 +28,25 @@ export interface Crowd {
   readonly refused: number;
 }
 
+const unlimited: Entry = { reason: null, counted: false };
+const plainlyIn: Admission = { kind: 'admit', counted: false };
+const countedIn: Admission = { kind: 'admit', counted: true };
+
 /** Throws RangeError or TypeError for an entry that is no network; the schema has refused those before. */
-export function createAdmission({
-  allow,
-  maxConnections,
-}: AdmissionPolicy): (host: string, crowd: Crowd) => Admission {
+export function createAdmission(
+  { allow, maxConnections }: AdmissionPolicy,
+  limits: ClientLimits | null = null,
+): (host: string, crowd: Crowd, now: MonotonicMs) => Admission {
   const isAllowed = allow === null ? null : networks(allow);
-  return (host, { admitted, refused }) => {
+  return (host, { admitted, refused }, now) => {
     if (isAllowed?.(host) === false) return { kind: 'drop', reason: 'not-allowed' };
-    if (admitted < maxConnections) return { kind: 'admit' };
+    const entry = limits === null ? unlimited : limits.enter(host, now);
+    if (entry.reason !== null) {
+      const isTold = refused < REFUSALS_MAX && limits?.hasWords(now) === true;
+      return { kind: isTold ? 'refuse' : 'drop', reason: entry.reason };
+    }
+    if (admitted < maxConnections) return entry.counted ? countedIn : plainlyIn;
+    if (entry.counted) limits?.leave(host);
     return { kind: refused < REFUSALS_MAX ? 'refuse' : 'drop', reason: 'max-connections' };
   };
 }

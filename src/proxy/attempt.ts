@@ -1,4 +1,4 @@
-// One connection attempt on behalf of a client: on the books of registry and suspects for as long as it is under way,
+// One connection attempt on behalf of a client: on the books of suspects and breakers (and of the registry, by its maker) for as long as it is under way,
 // and told of to the observer. What follows from how it ends is the session's to decide. Made by connection.ts; gone
 // from memory once client and server are joined.
 
@@ -7,11 +7,12 @@ import { type ConnectionHost } from './connection-host.ts';
 import { type DialEvents, type TcpSocket } from './driver.ts';
 import { type ConnectError } from './events.ts';
 import { type Target } from './session-model.ts';
+import { type Breaker } from './limits/breakers.ts';
 import { type Suspect } from './suspects.ts';
 
 type AttemptHost = Pick<
   ConnectionHost<never>,
-  'frontend' | 'backend' | 'driver' | 'clock' | 'registry' | 'observer' | 'suspects'
+  'frontend' | 'backend' | 'driver' | 'clock' | 'registry' | 'observer' | 'suspects' | 'breakers' | 'view'
 >;
 
 /** Told once how the attempt ended, unless it was ended or aborted before. */
@@ -28,6 +29,7 @@ export class Attempt implements DialEvents {
   readonly #server: string;
   readonly #startedAt: MonotonicMs;
   readonly #suspect: Suspect;
+  readonly #breaker: Breaker | null;
   readonly #abort: () => void;
   /** Set when it is connected and not yet joined to the client. */
   #socket: TcpSocket | null = null;
@@ -40,15 +42,16 @@ export class Attempt implements DialEvents {
     timeoutMs: number,
     startedAt: MonotonicMs,
   ) {
-    const { registry, frontend, backend, driver, suspects } = host;
+    const { backend, driver, suspects, breakers } = host;
     this.#host = host;
     this.#owner = owner;
     this.#number = number;
     this.#server = name;
     this.#startedAt = startedAt;
     this.#suspect = suspects.of(backend, name);
-    registry.dialStarted(frontend, backend, name);
+    this.#breaker = breakers.of(host.view(), name);
     this.#suspect.dialed(this, startedAt);
+    this.#breaker?.dialed(this);
     this.#abort = driver.dial({ address, timeoutMs }, this);
   }
 
@@ -58,6 +61,7 @@ export class Attempt implements DialEvents {
     const at = clock.now();
     const connectMs = at - this.#startedAt;
     observer.connected(backend, this.#server, connectMs);
+    if (this.#breaker?.connected() === true) observer.circuit(backend, this.#server, false);
     this.#owner.dialConnected(this.#number, connectMs, at);
   }
 
@@ -68,7 +72,15 @@ export class Attempt implements DialEvents {
     // A lack of descriptors or ports is ours, and says nothing of the server.
     if (error !== 'local') this.#suspect.failed(at);
     observer.connectFailed(backend, this.#server, error, detail);
+    if (error !== 'local') this.#tellBreaker(at);
     this.#owner.dialFailed(this.#number, error, at);
+  }
+
+  #tellBreaker(at: MonotonicMs): void {
+    const { frontend, backend, observer } = this.#host;
+    const policy = this.#host.view().circuitBreaker;
+    if (policy === null || this.#breaker?.failed(frontend, policy, at) !== true) return;
+    observer.circuit(backend, this.#server, true);
   }
 
   /** Takes the attempt off the books; its socket, if there is one, goes to whom it is returned. */
@@ -76,6 +88,7 @@ export class Attempt implements DialEvents {
     const { frontend, backend, registry } = this.#host;
     registry.dialEnded(frontend, backend, this.#server);
     this.#suspect.ended(this);
+    this.#breaker?.ended(this);
     return this.#socket;
   }
 

@@ -45,11 +45,20 @@ export const RELEASE_TICK_MS = 10;
 /** A login whose end we don't see (TLS) or that takes longer no longer counts as one under way. */
 export const LOGIN_MAX_MS = 100;
 
-/** How soon who waits for room at a primary that stands in for replicas hears that a session there has ended. */
-export const ROOM_POLL_MS = 50;
-
 /** After every candidate refused: the pause before one held client tries again on behalf of all. */
 export const RETRY_PAUSE_MS = 25;
+
+/** How often a frontend whose clients wait for room at a server looks whether a session there has ended elsewhere. */
+export const ROOM_POLL_MS = 10;
+
+/**
+ * Clients that wait for a server's room in one worker, or at one frontend, leave the next place to those elsewhere who wait
+ * for this much longer: nobody starves, and as a rule a place goes to whoever is at hand.
+ */
+export const FAIR_WAIT_MS = 50;
+
+/** Clients that are turned away without a word are told of in sums, at this interval. */
+export const TURNED_AWAY_TELL_MS = 100;
 
 /**
  * A connection attempt that hangs for this long casts doubt on its server: it goes on, but who comes meanwhile and has a

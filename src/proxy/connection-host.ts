@@ -7,6 +7,7 @@ import { type Random } from '../core/random.ts';
 import { type BackendView } from '../topology/model.ts';
 import { type Driver, type TcpOptions } from './driver.ts';
 import { type HoldOutcome, type ProxyObserver, type RejectReason } from './events.ts';
+import { type Breakers } from './limits/breakers.ts';
 import { type SessionRegistry } from './registry.ts';
 import { type RouteDecision } from './router.ts';
 import { type SessionRules, type Target } from './session-model.ts';
@@ -29,10 +30,13 @@ export interface ConnectionHost<Client> {
   readonly observer: ProxyObserver;
   readonly tally: FrontendTally;
   readonly suspects: Suspects;
+  readonly breakers: Breakers;
   view(): BackendView;
   /** The frontend's newest host: its terms may have changed while a session lived on under the old ones. */
   newest(): ConnectionHost<Client>;
   decide(client: Address, waited: boolean, at: MonotonicMs): RouteDecision;
+  /** Whether the server has room for the attempt that has just been put on the books. */
+  fits(server: string): boolean;
   /** False when there is no room. */
   hold(client: Client, again: boolean, pause: boolean): boolean;
   unhold(client: Client, outcome: HoldOutcome, waitedMs: number): void;

@@ -38,6 +38,8 @@ export class Connection implements SocketOwner, AttemptOwner, ArrivalWatcher, Jo
   seat = NOWHERE;
   place = NOWHERE;
   number = 0;
+  /** Its address counts it (limits/client-limits.ts). */
+  counted = false;
   readonly #socket: TcpSocket;
   #host: Host;
   readonly #acceptedAt: MonotonicMs;
@@ -309,6 +311,13 @@ export class Connection implements SocketOwner, AttemptOwner, ArrivalWatcher, Jo
 
   #dial(number: number, target: Target, timeoutMs: number, startedAt: MonotonicMs): void {
     invariant(this.#attempt === null, 'one dial at a time');
+    const { registry, frontend, backend } = this.#host;
+    registry.dialStarted(frontend, backend, target.name);
+    if (!this.#host.fits(target.name)) {
+      registry.dialEnded(frontend, backend, target.name);
+      this.handle({ kind: 'server-full', at: startedAt, dial: number });
+      return;
+    }
     this.#host.dialing(this, true);
     this.#attempt = new Attempt(this.#host, this, number, target, timeoutMs, startedAt);
   }

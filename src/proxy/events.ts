@@ -6,6 +6,9 @@ import { type Address } from '../core/address.ts';
 export const rejectReasons = {
   'not-allowed': 'the client address is not in the allow list',
   'max-connections': 'the frontend holds max_connections clients',
+  'max-connections-per-ip': 'the client’s address holds max_connections_per_ip connections',
+  'rate-limit': 'the client’s address, or all clients together, came faster than rate_limit allows',
+  'servers-full': 'every server had its max_connections, or was left alone by its circuit breaker',
   'hold-full': 'hold_max clients are waiting already',
   'hold-timeout': 'no server became available within hold',
   'no-server': 'no server is available and hold is 0',
@@ -77,12 +80,15 @@ export interface LostSessions {
 
 export interface ProxyObserver {
   accepted(frontend: string, count: number): void;
-  rejected(frontend: string, reason: RejectReason, client: Address): void;
+  /** `count`: of how many, since the last word of that reason, this client is the last; left out: it is the only one. */
+  rejected(frontend: string, reason: RejectReason, client: Address, count?: number): void;
   held(frontend: string): void;
   /** `backend` so that an incident can count whom it made wait. */
   holdEnded(frontend: string, backend: string, waitedMs: number, outcome: HoldOutcome): void;
   connectFailed(backend: string, server: string, error: ConnectError, detail: string): void;
   connected(backend: string, server: string, connectMs: number): void;
+  /** The circuit breaker of a server has opened (once more), or closed. */
+  circuit(backend: string, server: string, isOpen: boolean): void;
   sessionEnded(end: SessionEnd): void;
   /** Sessions to one server closed together, because of a demotion or mark-down. */
   sessionsClosed(backend: string, server: string, reason: CloseReason, count: number): void;

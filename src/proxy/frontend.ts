@@ -25,6 +25,12 @@ import {
 import { type FrontendGauge, type HoldOutcome, type ProxyObserver, type RejectReason } from './events.ts';
 import { type ChangeListener } from './failover.ts';
 import { HoldQueue } from './hold.ts';
+import { type AddressTable } from './limits/address-table.ts';
+import { type Breakers } from './limits/breakers.ts';
+import { ClientLimits } from './limits/client-limits.ts';
+import { type Surge } from './limits/surge.ts';
+import { TurnedAway } from './limits/turned-away.ts';
+import { Turnstile } from './limits/turnstile.ts';
 import { refusal } from './refusal.ts';
 import { type SessionRegistry } from './registry.ts';
 import { Roster } from './roster.ts';
@@ -47,9 +53,13 @@ export interface FrontendDeps {
   /** Left out: its port is opened anew. */
   readonly inherited?: Inherited;
   readonly registry: SessionRegistry;
-  readonly tallies: Pick<Tallies, 'frontend'>;
+  readonly tallies: Tallies;
   /** Shared by all frontends: what one finds out serves the others. */
   readonly suspects: Suspects;
+  readonly breakers: Breakers;
+  /** The pace of clients to a new primary, of every frontend of a backend. */
+  readonly surgeOf: (backend: string) => Surge;
+  readonly workers: number;
   /** Held clients that may be under way at once. */
   readonly releaseBurst: number;
   readonly clock: Clock;
@@ -72,6 +82,12 @@ export class Frontend implements ChangeListener {
   #admit: ReturnType<typeof createAdmission>;
   #host: ConnectionHost<Connection>;
   readonly #hold: HoldQueue<Connection>;
+  #turnstile: Turnstile;
+  #limits: ClientLimits | null;
+  /** Where clients that were counted leave, though a reload has ended the limits. */
+  #counting: ClientLimits | null;
+  readonly #turnedAway: TurnedAway;
+  readonly #wake = (): void => this.#scheduleRelease(true);
   /** Every connection with an open socket, and of them: those beyond the limit, and those that dial. */
   readonly #connections = new Roster<Connection>({
     get: connection => connection.seat,
@@ -106,7 +122,10 @@ export class Frontend implements ChangeListener {
       const { fallbackMax, backend } = this.#config;
       return fallbackMax === null || deps.registry.loadFrom(deps.name, backend, name) < fallbackMax;
     };
-    this.#admit = createAdmission(config);
+    this.#limits = this.#counting = this.#createLimits();
+    this.#admit = createAdmission(config, this.#limits);
+    this.#turnstile = this.#createTurnstile();
+    this.#turnedAway = new TurnedAway(clock, (...sum) => deps.observer.rejected(deps.name, ...sum));
     this.#hold = new HoldQueue(() => {
       const { heldByAll, held } = this.#tally;
       return this.#config.holdMax - heldByAll + held;
@@ -117,6 +136,15 @@ export class Frontend implements ChangeListener {
 
   get backend(): string {
     return this.#config.backend;
+  }
+
+  get name(): string {
+    return this.#deps.name;
+  }
+
+  /** What client addresses have and take; null where nothing limits them. */
+  get addresses(): AddressTable | null {
+    return this.#deps.tallies.addresses(this.#deps.name, this.#config);
   }
 
   /** Opens its port. Rejects with BIND_FAILED. */
@@ -161,7 +189,11 @@ export class Frontend implements ChangeListener {
     this.#config = config;
     this.#tally = tallies.frontend(name);
     this.#policy = policyOf(config);
-    this.#admit = createAdmission(config);
+    this.#limits = this.#createLimits();
+    this.#counting = this.#limits ?? this.#counting;
+    this.#admit = createAdmission(config, this.#limits);
+    this.#rest();
+    this.#turnstile = this.#createTurnstile();
     this.#vacantSince = hasServer(this.#policy, this.#view(), clock.now())
       ? null
       : (this.#vacantSince ?? clock.now());
@@ -185,8 +217,13 @@ export class Frontend implements ChangeListener {
     this.#releaseTimer = null;
     const { clock } = this.#deps;
     const at = clock.now();
-    if (this.#hold.size === 0 || !this.#hasServer(at)) return this.#awaitRoom();
-    const released = this.#hold.take(at);
+    if (this.#hold.size === 0 || !this.#hasServer(at)) {
+      this.#rest();
+      return this.#awaitRoom();
+    }
+    const { most, burst } = this.#turnstile.allowance(this.#view(), at);
+    const released = this.#hold.take(at, most, burst);
+    if (released.length > 0) this.#turnstile.went(released.length, at);
     this.#countHeld();
     for (const connection of released) connection.handle({ kind: 'released', at });
     this.#scheduleRelease();
@@ -231,10 +268,25 @@ export class Frontend implements ChangeListener {
     for (const connection of this.#connections.members()) connection.destroy();
     this.#releaseTimer?.cancel();
     this.#sweepTimer?.cancel();
+    this.#turnedAway.flush();
+    this.#rest();
+  }
+
+  #createLimits(): ClientLimits | null {
+    const table = this.addresses;
+    return table === null ? null : new ClientLimits(this.#config, table);
+  }
+
+  #createTurnstile(): Turnstile {
+    const { name, tallies, breakers, surgeOf, workers } = this.#deps;
+    const { route, holdMs, backend } = this.#config;
+    // Who can't wait isn't paced: there is nothing but to refuse it.
+    const surge = route === 'primary' && holdMs > 0 ? surgeOf(backend) : null;
+    return new Turnstile({ frontend: name, policy: this.#policy, tallies, breakers, surge, workers });
   }
 
   #createHost(): ConnectionHost<Connection> {
-    const { name, driver, clock, random, registry, observer, suspects, peers = null } = this.#deps;
+    const { name, driver, clock, random, registry, observer, suspects, breakers, peers = null } = this.#deps;
     const config = this.#config;
     const { backend, route, holdMs, connectTimeoutMs, idleTimeoutMs, maxSessionAgeMs } = config;
     const view = (): BackendView => this.#deps.view(backend);
@@ -250,12 +302,14 @@ export class Frontend implements ChangeListener {
       driver,
       tally: this.#tally,
       suspects,
+      breakers,
       clock,
       registry,
       observer,
       view,
       newest: () => this.#host,
       decide: (client, waited, at) => this.#decide(client, waited, at),
+      fits: server => this.#turnstile.fits(server, view()),
       hold: (connection, again, pause) => this.#wait(connection, again, pause),
       unhold: (connection, outcome, waitedMs) => this.#waited(connection, outcome, waitedMs),
       dialing: (connection, active) => {
@@ -277,33 +331,32 @@ export class Frontend implements ChangeListener {
   }
 
   #accept({ address, socket }: IncomingClient): void {
-    const { name, observer } = this.#deps;
+    const { name, observer, clock } = this.#deps;
     const tally = this.#tally;
     observer.accepted(name, 1);
     // Counted before it is judged: another worker that judges at the same moment must see it.
     tally.admitted += 1;
-    const admission = this.#admit(address.host, {
-      admitted: tally.admittedByAll - 1,
-      refused: this.#refused.size,
-    });
+    const crowd = { admitted: tally.admittedByAll - 1, refused: this.#refused.size };
+    const admission = this.#admit(address.host, crowd, clock.now());
     if (admission.kind !== 'admit') tally.admitted -= 1;
     if (admission.kind === 'drop') {
       socket.destroy();
-      observer.rejected(name, admission.reason, address);
+      this.#turnedAway.note(admission.reason, address);
       return;
     }
     const connection = new Connection(socket, address, this.#host);
     tally.connections += 1;
     this.#connections.add(connection);
     if (admission.kind === 'refuse') this.#refused.add(connection);
+    else connection.counted = admission.counted;
     connection.start(admission.kind === 'admit' ? null : admission.reason);
   }
 
   #decide(client: Address, waited: boolean, at: MonotonicMs): RouteDecision {
     // While others wait their turn a newcomer goes behind them, also when there is a server already.
-    if (!waited && this.#hold.size > 0) return { kind: 'hold' };
+    if (!waited && (this.#hold.size > 0 || this.#turnstile.paces(at))) return this.#turnstile.queue;
     const view = this.#view();
-    return decide(
+    const decision = decide(
       this.#policy,
       view,
       at,
@@ -311,6 +364,7 @@ export class Frontend implements ChangeListener {
       () => this.#choice(client, view, at),
       this.#hasRoom,
     );
+    return this.#turnstile.withRoom(decision, view, at);
   }
 
   #choice({ host: client }: Address, { slowStartMs }: BackendView, now: MonotonicMs): PickContext {
@@ -350,14 +404,25 @@ export class Frontend implements ChangeListener {
 
   #scheduleRelease(soon = false): void {
     const nextAt = this.#hold.nextAt();
-    const { clock } = this.#deps;
+    const { clock, registry } = this.#deps;
+    const now = clock.now();
+    if (this.#hold.size === 0) this.#rest();
     if (nextAt === null) return;
-    if (!this.#hasServer(clock.now())) return this.#awaitRoom();
-    if (this.#releaseTimer !== null && !soon) return;
+    if (!this.#hasServer(now)) return this.#awaitRoom();
+    const roomAt = this.#turnstile.nextAt(this.#view(), now);
+    if (this.#turnstile.isCrowded) registry.awaiting.add(this.#wake);
+    if (roomAt === null || (this.#releaseTimer !== null && !soon)) return;
     this.#releaseTimer?.cancel();
     const task = (): void => this.release();
-    const delayMs = Math.max(0, nextAt - clock.now());
-    this.#releaseTimer = soon ? clock.afterInput(task) : clock.schedule(delayMs, task);
+    const delayMs = Math.max(0, nextAt - now, roomAt - now);
+    this.#releaseTimer = soon && roomAt <= now ? clock.afterInput(task) : clock.schedule(delayMs, task);
+  }
+
+  /** Nobody waits for room any more. */
+  #rest(): void {
+    if (!this.#turnstile.isCrowded) return;
+    this.#turnstile.rests();
+    this.#deps.registry.awaiting.delete(this.#wake);
   }
 
   /** Whether a client from the hold would be given a server. */
@@ -388,6 +453,7 @@ export class Frontend implements ChangeListener {
     const tally = this.#tally;
     tally.connections -= 1;
     if (!this.#refused.has(connection)) tally.admitted -= 1;
+    if (connection.counted) this.#counting?.leave(connection.client.host);
     this.#hold.leave(connection);
     this.#countHeld();
   }

@@ -11,7 +11,8 @@ import { LOGIN_MAX_MS, RELEASE_BURST, RELEASE_TICK_MS, RELEASE_TRICKLE, RETRY_PA
  */
 export class HoldQueue<T> {
   readonly #room: () => number;
-  readonly #burst: number;
+  readonly #usualBurst: number;
+  #burst: number;
   /** In order of arrival: a Set and not a list, so that a client that leaves is forgotten in one step. */
   readonly #waiting = new Set<T>();
   /** Given back after a failed dial: they came before everybody in `#waiting`. */
@@ -30,6 +31,7 @@ export class HoldQueue<T> {
    */
   constructor(room: () => number, burst: number = RELEASE_BURST) {
     this.#room = room;
+    this.#usualBurst = burst;
     this.#burst = burst;
   }
 
@@ -81,11 +83,15 @@ export class HoldQueue<T> {
     this.#pausedUntil = now + RETRY_PAUSE_MS;
   }
 
-  /** Who may go now, in order. Call it only while there is a server to go to. */
-  take(now: MonotonicMs): readonly T[] {
+  /**
+   * Who may go now, in order, at most `most`. Call it only while there is a server to go to. `burst`: how many may be under
+   * way from now on; null: as many as usual.
+   */
+  take(now: MonotonicMs, most = Infinity, burst: number | null = null): readonly T[] {
+    this.#burst = burst ?? this.#usualBurst;
     if (now < this.#pausedUntil) return [];
     this.#forgetOldLogins(now);
-    const allowance = this.#allowance(now);
+    const allowance = Math.min(most, this.#allowance(now));
     const clients: T[] = [];
     for (const queue of [this.#returned, this.#waiting]) {
       for (const client of queue) {

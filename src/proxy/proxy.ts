@@ -4,7 +4,7 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import { type Config, type FrontendConfig } from '../config/schema.ts';
-import { type Clock } from '../core/clock.ts';
+import { type Clock, type MonotonicMs } from '../core/clock.ts';
 import { type Random } from '../core/random.ts';
 import { type Topic } from '../core/topic.ts';
 import { type BackendChange, type BackendView } from '../topology/model.ts';
@@ -21,6 +21,9 @@ import {
 import { type CloseReason, type FrontendGauge, type ProxyObserver } from './events.ts';
 import { applyChange, applyRemoval, type ReportClosed } from './failover.ts';
 import { Frontend } from './frontend.ts';
+import { type AddressTable } from './limits/address-table.ts';
+import { Breakers } from './limits/breakers.ts';
+import { Surge } from './limits/surge.ts';
 import { planPorts, type PortPlan } from './ports.ts';
 import { SessionRegistry } from './registry.ts';
 import {
@@ -79,6 +82,10 @@ export interface Proxy {
    * end until `deadlineMs` from now, then closes the rest.
    */
   drain(deadlineMs: number, waiting?: Waiting): Promise<void>;
+  /** Until when the circuit breaker of a server is open: in the past it is half open; 0: closed. */
+  openUntil(backend: string, server: string): MonotonicMs;
+  /** What client addresses have and take, of frontends that limit it. */
+  tables(): ReadonlyMap<string, AddressTable>;
   /** Ends everything now; resolves when the last socket is gone. */
   close(): Promise<void>;
 }
@@ -100,11 +107,18 @@ export interface ProxyChange {
 }
 
 export function createProxy(deps: ProxyDeps): LocalProxy {
-  const { topology, driver, clock, random, observer, tallies = createTallies(), workers = 1 } = deps;
-  const { inherited = nothingInherited } = deps;
+  const { topology, driver, clock, random, observer, workers = 1 } = deps;
+  const { tallies = createTallies(random), inherited = nothingInherited } = deps;
   const registry = new SessionRegistry(tallies);
   const prefix = sessionPrefix(random());
   const suspects = new Suspects();
+  const breakers = new Breakers(tallies);
+  const surges = new Map<string, Surge>();
+  const surgeOf = (backend: string): Surge => {
+    let surge = surges.get(backend);
+    if (surge === undefined) surges.set(backend, (surge = new Surge(workers)));
+    return surge;
+  };
   /** Backends that are no more, without their servers: frontends may still lead there until they are changed as well. */
   const gone = new Map<string, BackendView>();
   const view = (backend: string): BackendView => gone.get(backend) ?? topology.view(backend);
@@ -118,6 +132,9 @@ export function createProxy(deps: ProxyDeps): LocalProxy {
       registry,
       tallies,
       suspects,
+      breakers,
+      surgeOf,
+      workers,
       releaseBurst: Math.ceil(RELEASE_BURST / workers),
       clock,
       random,
@@ -133,6 +150,10 @@ export function createProxy(deps: ProxyDeps): LocalProxy {
   const all = (): readonly Frontend[] => [...frontends.values(), ...leaving.values()];
 
   const unsubscribe = topology.changes.subscribe(change => {
+    const { before, after } = change;
+    if (after.surge !== null && after.primary !== null && before.primary !== after.primary) {
+      surgeOf(after.name).begin(after.surge, clock.now());
+    }
     applyChange(change, registry, byBackend.get(change.after.name) ?? [], report);
   });
   const unsubscribeRemovals = topology.removals.subscribe(last => {
@@ -237,6 +258,13 @@ export function createProxy(deps: ProxyDeps): LocalProxy {
       return Promise.resolve({ ...list, silentWorkers: 0 });
     },
     closeSessions: (ids, reason) => Promise.resolve(closeSessions(registry, prefix, ids, reason)),
+    openUntil: (backend, server) => tallies.openUntil(backend, server),
+    tables: () =>
+      new Map(
+        [...frontends.values()].flatMap(({ name, addresses }) =>
+          addresses === null ? [] : [[name, addresses]],
+        ),
+      ),
     listening: () => all().flatMap(frontend => frontend.listening()),
     async drain(deadlineMs, waiting = 'refuse') {
       for (const frontend of all()) {

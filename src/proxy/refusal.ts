@@ -44,6 +44,9 @@ export function refusal(protocol: Protocol, reason: RejectReason, facts: Refusal
 function postgresStateOf(reason: RejectReason): string {
   switch (reason) {
     case 'max-connections':
+    case 'max-connections-per-ip':
+    case 'rate-limit':
+    case 'servers-full':
     case 'hold-full':
     case 'descriptors':
       return '53300';
@@ -88,6 +91,8 @@ function sentence(reason: RejectReason, facts: RefusalFacts): string {
     case 'hold-timeout':
     case 'no-server':
       return vacancy(facts);
+    case 'servers-full':
+      return `every ${wanted(facts.route)} in backend ${backend} has its connections`;
     case 'connect-failed':
       return `no ${wanted(facts.route)} in backend ${backend} could be connected to`;
     default:

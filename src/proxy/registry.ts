@@ -63,6 +63,8 @@ export class SessionRegistry {
   readonly #keys = new Map<string, JoinedSession>();
   readonly #tallies: Tallies;
   #lastNumber = 0;
+  /** Called when a place at a server may be free: whose clients wait for one. */
+  readonly awaiting = new Set<() => void>();
 
   constructor(tallies: Tallies = createTallies()) {
     this.#tallies = tallies;
@@ -81,6 +83,7 @@ export class SessionRegistry {
     invariant(entry.sessions.delete(session), 'a session leaves the registry once');
     this.#tally(session).sessions -= 1;
     if (session.route === 'primary') entry.forPrimary -= 1;
+    this.#freed();
   }
 
   /** Sessions to a server, of every frontend. */
@@ -115,6 +118,7 @@ export class SessionRegistry {
     const tally = this.#tallies.server(frontend, backend, server);
     tally.dials -= 1;
     invariant(tally.dials >= 0, 'a dial ends once');
+    this.#freed();
   }
 
   /** Sessions that came for the primary and are joined to another server than `server` (safety rule 3: none may be). */
@@ -152,6 +156,11 @@ export class SessionRegistry {
   /** The server that gave out this key; null for one never seen, as of encrypted sessions. */
   serverOfKey(backend: string, key: string): string | null {
     return this.#keys.get(`${backend} ${key}`)?.server ?? null;
+  }
+
+  #freed(): void {
+    if (this.awaiting.size === 0) return;
+    for (const wake of [...this.awaiting]) wake();
   }
 
   #entry(backend: string, server: string): ServerEntry {

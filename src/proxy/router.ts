@@ -16,7 +16,9 @@ import { pickers, type PickContext } from './balance/pickers.ts';
 
 export type RouteDecision =
   /** Never empty, first choice first, each server once. */
-  { readonly kind: 'candidates'; readonly servers: readonly ServerView[] } | { readonly kind: 'hold' };
+  | { readonly kind: 'candidates'; readonly servers: readonly ServerView[] }
+  /** `crowded`: there are servers, and none has room. */
+  | { readonly kind: 'hold'; readonly crowded?: boolean };
 
 export interface RoutePolicy extends Eligibility {
   readonly balance: Balance;

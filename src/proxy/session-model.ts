@@ -39,6 +39,8 @@ export interface Waiting {
   readonly lastError: ConnectError | null;
   /** How often it may still go to another server after one that went without an answer. */
   readonly repeatsLeft: number;
+  /** The servers that it may have had no room for it when it last asked. */
+  readonly crowded: boolean;
 }
 
 /** What a dial needs of a `ServerView`; the rest of it ages. */
@@ -112,6 +114,8 @@ export type SessionEvent =
       readonly dial: number;
       readonly error: ConnectError;
     }
+  /** The answer to `dial` when the server has no room after all. */
+  | { readonly kind: 'server-full'; readonly at: MonotonicMs; readonly dial: number }
   /** The peer ended its half (FIN); it may still read. */
   | { readonly kind: 'client-ended'; readonly at: MonotonicMs }
   | ({ readonly kind: 'server-ended'; readonly at: MonotonicMs } & Progress)

@@ -49,8 +49,7 @@ export function holdOn(waiting: Waiting, at: MonotonicMs, pause: boolean, rules:
   if (waiting.ended) return close('end', { kind: 'left' }, endWait(waiting, 'left', at));
   const holdUntil = waiting.holdUntil ?? at;
   if (at >= holdUntil) {
-    if (waiting.lastError !== null) return refuse(waiting, 'connect-failed', at, rules);
-    return refuse(waiting, rules.holdMs === 0 ? 'no-server' : 'hold-timeout', at, rules);
+    return refuse(waiting, expiry(waiting, rules.holdMs === 0 ? 'no-server' : 'hold-timeout'), at, rules);
   }
   const again = waiting.heldSince !== null;
   return {
@@ -60,6 +59,12 @@ export function holdOn(waiting: Waiting, at: MonotonicMs, pause: boolean, rules:
       { kind: 'hold', again, pause },
     ],
   };
+}
+
+/** Why a client's time is over: the last that was in its way. */
+export function expiry({ crowded, lastError }: Waiting, otherwise: RejectReason): RejectReason {
+  if (crowded) return 'servers-full';
+  return lastError === null ? otherwise : 'connect-failed';
 }
 
 export function dial(

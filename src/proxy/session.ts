@@ -24,6 +24,7 @@ import {
   concat,
   dial,
   endWait,
+  expiry,
   holdOn,
   illegal,
   late,
@@ -58,6 +59,7 @@ const unheard: Waiting = {
   dials: 0,
   lastError: null,
   repeatsLeft: REPEATS_MAX,
+  crowded: false,
 };
 
 // One for all, as most clients take this way: from a door where nothing is read first to a session that both sides end.
@@ -141,7 +143,9 @@ function greet(waiting: Waiting, at: MonotonicMs, rules: SessionRules): Step {
 function onRouted(state: In<'routing'>, { at, decision, epoch }: Of<'routed'>, rules: SessionRules): Step {
   const { waiting } = state;
   const holdUntil = waiting.holdUntil ?? at + rules.holdMs;
-  if (decision.kind === 'hold') return holdOn({ ...waiting, holdUntil }, at, false, rules);
+  if (decision.kind === 'hold') {
+    return holdOn({ ...waiting, holdUntil, crowded: decision.crowded === true }, at, false, rules);
+  }
   return dial(waiting, holdUntil, decision.servers, 0, epoch, rules);
 }
 
@@ -155,7 +159,7 @@ function inHolding(state: In<'holding'>, event: SessionEvent, rules: SessionRule
     case 'released':
       return route(waiting, [noDeadline]);
     case 'deadline':
-      return refuse(waiting, waiting.lastError === null ? 'hold-timeout' : 'connect-failed', event.at, rules);
+      return refuse(waiting, expiry(waiting, 'hold-timeout'), event.at, rules);
     case 'client-ended':
     case 'client-reset':
       return leave(waiting, event, []);
@@ -177,6 +181,8 @@ function inDialing(state: In<'dialing'>, event: SessionEvent, rules: SessionRule
     case 'connect-failed':
       if (event.dial !== waiting.dials) return late(state, event, waiting);
       return onConnectFailed(state, event, rules);
+    case 'server-full':
+      return onServerFull(state, event, rules);
     case 'snapshot-changed':
       if (isStillGood(state, event, rules)) return stay(state);
       return route(waiting, [abortDial(waiting)]);
@@ -243,6 +249,18 @@ function onConnectFailed(
     return dial(waiting, holdUntil, state.candidates, state.index + 1, state.epoch, rules);
   }
   return holdOn(waiting, at, true, rules);
+}
+
+/** Nothing was tried, so nothing is wrong: the next candidate, or a wait like that of all who find no room. */
+function onServerFull(
+  { waiting, candidates, index, epoch }: In<'dialing'>,
+  { at }: Of<'server-full'>,
+  rules: SessionRules,
+): Step {
+  if (index + 1 < candidates.length) {
+    return dial(waiting, waiting.holdUntil ?? at, candidates, index + 1, epoch, rules);
+  }
+  return holdOn({ ...waiting, crowded: true }, at, false, rules);
 }
 
 function inRelaying(state: In<'relaying'>, event: SessionEvent): Step {

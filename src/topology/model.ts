@@ -3,8 +3,8 @@
 
 import { type Address } from '../core/address.ts';
 import { type MonotonicMs } from '../core/clock.ts';
-import { type Protocol } from '../config/schema.ts';
 import { type Directive } from './directive.ts';
+import { type CircuitBreakerConfig, type Protocol, type SurgeConfig } from '../config/schema.ts';
 import { type HealthState } from '../health/state.ts';
 import { type PassedResult, type ProbeResult } from '../health/result.ts';
 
@@ -30,6 +30,8 @@ export interface ServerView {
   /** Gets readers only while nobody else can. */
   readonly backup: boolean;
   readonly standing: Standing;
+  /** Connections of clients that it may have at once; `null`: any number. */
+  readonly maxConnections: number | null;
   readonly admin: AdminState;
 }
 
@@ -116,6 +118,10 @@ export interface BackendView {
   readonly freshnessMs: number;
   /** A server that came up takes this long to grow to its share; 0: at once. */
   readonly slowStartMs: number;
+  /** When a server that clients can't be connected to is left alone; `null`: never. */
+  readonly circuitBreaker: CircuitBreakerConfig | null;
+  /** At what pace a new primary gets clients; `null`: that of logins (decision 4). */
+  readonly surge: SurgeConfig | null;
 }
 
 /** Every way in which others may write where a server is: its address, and the name that stands for it. */

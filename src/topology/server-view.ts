@@ -15,13 +15,20 @@ export interface ServerSpec {
   /** The name that stands for the host of the address, or is that host while it has no address. */
   readonly host?: string;
   readonly weight: number;
+  /** Left out or `null`: any number. */
+  readonly maxConnections?: number | null;
   /** Left out: no zone, and no backup. */
   readonly zone?: string | null;
   readonly backup?: boolean;
 }
 
 /** What of a view the configuration says, and a reload may change: all that is neither its place nor found out. */
-const configured = ({ weight, zone = null, backup = false }: ServerSpec) => ({ weight, zone, backup });
+const configured = ({ weight, maxConnections = null, zone = null, backup = false }: ServerSpec) => ({
+  weight,
+  maxConnections,
+  zone,
+  backup,
+});
 
 /** Whether it is the server of the spec: by name, address and the name that stands for it. */
 export function isSame(view: ServerView | undefined, { address, host }: ServerSpec): boolean {

@@ -2,6 +2,7 @@
 // Decides nothing itself (elect.ts does) and knows no socket. Fed by the monitors; read by proxy, metrics, incidents, API.
 
 import { isDeepStrictEqual } from 'node:util';
+import { type CircuitBreakerConfig, type SurgeConfig } from '../config/schema.ts';
 import { isSameAddress } from '../core/address.ts';
 import { type Clock, type MonotonicMs } from '../core/clock.ts';
 import { invariant } from '../core/errors.ts';
@@ -34,6 +35,8 @@ export type BackendSpec = ElectionRules & {
   readonly slowStartMs: number;
   /** What its frontends ask of replicas. Left out: nothing. */
   readonly reads?: ReadWants;
+  readonly circuitBreaker?: CircuitBreakerConfig | null;
+  readonly surge?: SurgeConfig | null;
   /** Where members come and go: the names that they may have. Left out: the members are `servers`, for good. */
   readonly slots?: readonly string[];
   /** Whose first word is awaited before anybody is elected: the orchestrator that is asked, as `the Sentinels`. */
@@ -277,12 +280,14 @@ function electAmong(
 }
 
 /** What of a view the configuration says, and a reload may change. */
-const configured = ({ name, protocol, orchestrator, freshnessMs, slowStartMs }: BackendSpec) => ({
-  name,
-  protocol,
-  orchestrator: orchestrator ?? null,
-  freshnessMs,
-  slowStartMs,
+const configured = (spec: BackendSpec) => ({
+  name: spec.name,
+  protocol: spec.protocol,
+  orchestrator: spec.orchestrator ?? null,
+  freshnessMs: spec.freshnessMs,
+  slowStartMs: spec.slowStartMs,
+  circuitBreaker: spec.circuitBreaker ?? null,
+  surge: spec.surge ?? null,
 });
 
 function isSameNature(one: BackendSpec, other: BackendSpec): boolean {

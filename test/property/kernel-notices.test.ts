@@ -51,7 +51,8 @@ const named = <K extends Call[0]>(kind: K): fc.Arbitrary<K> => fc.constant(kind)
 
 const call: fc.Arbitrary<Call> = fc.oneof(
   fc.tuple(named('accepted'), text, count),
-  fc.tuple(named('rejected'), text, reject, address),
+  fc.tuple(named('rejected'), text, reject, address, count),
+  fc.tuple(named('circuit'), text, text, fc.boolean()),
   fc.tuple(named('held'), text),
   fc.tuple(named('holdEnded'), text, text, ms, outcome),
   fc.tuple(named('connectFailed'), text, text, error, text),
@@ -80,6 +81,7 @@ function recorder(): { readonly calls: Call[]; readonly observer: ProxyObserver 
         'sessionEnded',
         'sessionsClosed',
         'acceptError',
+        'circuit',
       ] as const
     ).map(kind => [kind, (...values: unknown[]) => void calls.push([kind, ...values] as unknown as Call)]),
   ) as unknown as ProxyObserver;

@@ -146,6 +146,7 @@ function observerOf(incidents: IncidentRecorder, askNow: (server: string) => voi
     sessionEnded: nothing,
     sessionsClosed: (backend, server, reason, count) =>
       incidents.noteSessionsClosed(backend, server, count, reason),
+    circuit: nothing,
     acceptError: nothing,
   };
 }

@@ -75,7 +75,9 @@ export function createDiary(): Diary {
     ends,
     count: prefix => lines.filter(line => line.startsWith(prefix)).length,
     accepted: (_frontend, count) => void lines.push(...Array<string>(count).fill('accepted')),
-    rejected: (_frontend, reason) => void lines.push(`rejected ${reason}`),
+    rejected: (_frontend, reason, _client, count = 1) =>
+      void lines.push(...Array<string>(count).fill(`rejected ${reason}`)),
+    circuit: (_backend, name, isOpen) => void lines.push(`circuit ${name} ${isOpen ? 'open' : 'closed'}`),
     held: () => void lines.push('held'),
     holdEnded: (_frontend, _backend, _waitedMs, outcome) => void lines.push(`holdEnded ${outcome}`),
     connectFailed: (_backend, name, error) => void lines.push(`connectFailed ${name} ${error}`),
@@ -232,6 +234,7 @@ export async function createEngine(
     frontends,
     topology,
     clock,
+    random: seededRandom(1),
     observer,
     inherited,
     libc: loaded.libc,

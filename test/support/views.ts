@@ -83,6 +83,7 @@ export function server(name: string, result: ProbeResult | null, health?: Health
     zone: null,
     backup: false,
     standing: initialStanding,
+    maxConnections: null,
     admin: 'ready',
   };
 }
@@ -105,6 +106,8 @@ export function backend(servers: readonly ServerView[], given: Partial<BackendVi
     reasons: [],
     freshnessMs: FRESHNESS_MS,
     slowStartMs: 0,
+    circuitBreaker: null,
+    surge: null,
     ...given,
   };
 }

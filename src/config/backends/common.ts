@@ -4,48 +4,13 @@
 import { z } from 'zod';
 import { rankOfServer, readRank, unranked } from '../schema-reads.ts';
 import { address, duration, name, pace } from '../schema-values.ts';
+import { serverMaxConnections } from '../schema-limits.ts';
+
+export { tls, wholeTls } from './common-tls.ts';
 
 export const PROTOCOL_MEANING =
   'What the servers speak. `postgres`, `mysql` and `redis` have a primary; of `http` and `tcp` servers none is the primary, and frontends need `route: any`.';
 export const CHECK_MEANING = 'How the servers are probed.';
-
-const caFile = z.string().min(1).optional().meta({
-  description:
-    'PEM file of the authorities to trust, for `verify-ca` and `verify-full`. Left out: those that Node.js trusts.',
-  sample: '/etc/pointsman/ca.pem',
-});
-const serverName = z.string().min(1).optional().meta({
-  description:
-    'For `verify-full`: the name the certificate must carry, when it is not the host of the address.',
-  sample: 'db.example.com',
-});
-
-export const tls = z
-  .strictObject({
-    mode: z.enum(['disable', 'prefer', 'require', 'verify-ca', 'verify-full']).default('prefer').meta({
-      description:
-        'As in libpq: `prefer` takes TLS where the server offers it, `verify-full` checks chain and name.',
-    }),
-    ca_file: caFile,
-    server_name: serverName,
-  })
-  .prefault({})
-  .transform(t => ({ mode: t.mode, caFile: t.ca_file ?? null, serverName: t.server_name ?? null }))
-  .meta({ description: 'TLS of the probe session. Client sessions pass through untouched.' });
-
-/** Where the protocol has no way to ask for TLS amid a connection: from the first byte on, or not at all. */
-export const wholeTls = z
-  .strictObject({
-    mode: z.enum(['disable', 'require', 'verify-ca', 'verify-full']).default('disable').meta({
-      description:
-        '`require` uses TLS without a look at the certificate, `verify-full` checks chain and name.',
-    }),
-    ca_file: caFile,
-    server_name: serverName,
-  })
-  .prefault({})
-  .transform(t => ({ mode: t.mode, caFile: t.ca_file ?? null, serverName: t.server_name ?? null }))
-  .meta({ description: 'TLS of the probe session. Client sessions pass through untouched.' });
 
 const risesAndFalls = {
   rise: z
@@ -113,7 +78,12 @@ const weight = z.int().min(1).max(256).default(100).meta({
     'Its share of the sessions, measured against the weights of the others, where there is a choice.',
 });
 
-const plainServer = address().transform(at => ({ address: at, weight: 100, ...unranked }));
+const plainServer = address().transform(at => ({
+  address: at,
+  weight: 100,
+  maxConnections: null,
+  ...unranked,
+}));
 const NOT_A_SERVER = { error: 'is not a server; write host:port, or { address: host:port }' };
 const TOO_FEW = { error: 'is not enough: a backend needs at least one server' };
 
@@ -132,8 +102,18 @@ export function servers(initials: string, port: number) {
     [
       plainServer,
       z
-        .strictObject({ address: serverAddress(port), weight, ...rankOfServer })
-        .transform(s => ({ address: s.address, weight: s.weight, ...readRank(s) })),
+        .strictObject({
+          address: serverAddress(port),
+          weight,
+          max_connections: serverMaxConnections,
+          ...rankOfServer,
+        })
+        .transform(s => ({
+          address: s.address,
+          weight: s.weight,
+          maxConnections: s.max_connections ?? null,
+          ...readRank(s),
+        })),
     ],
     NOT_A_SERVER,
   );
@@ -152,6 +132,7 @@ export function databaseServers(initials: string, port: number) {
         .strictObject({
           address: serverAddress(port),
           weight,
+          max_connections: serverMaxConnections,
           ...rankOfServer,
           writable: writable.optional().meta({
             description: 'Instead of `check.writable`, for this server.',
@@ -161,6 +142,7 @@ export function databaseServers(initials: string, port: number) {
         .transform(s => ({
           address: s.address,
           weight: s.weight,
+          maxConnections: s.max_connections ?? null,
           ...readRank(s),
           writable: s.writable ?? null,
         })),

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { CHECK_MEANING, PROTOCOL_MEANING, readTempo, servers, slowStart, tempo, wholeTls } from './common.ts';
 import { discovery } from '../schema-dns.ts';
 import { serversTls } from '../schema-tls.ts';
+import { circuitBreaker } from '../schema-limits.ts';
 
 /** RFC 9110, section 5.6.2. */
 const token = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
@@ -83,6 +84,7 @@ export const httpBackend = z
     check: httpCheck.prefault({}).meta({ description: CHECK_MEANING, sample: { path: '/health' } }),
     tls: serversTls,
     slow_start: slowStart('10s'),
+    circuit_breaker: circuitBreaker,
     dns: discovery,
     servers: servers('web', 8080).optional(),
   })
@@ -91,6 +93,8 @@ export const httpBackend = z
     check: b.check,
     tls: b.tls ?? null,
     slowStartMs: b.slow_start,
+    circuitBreaker: b.circuit_breaker ?? null,
+    surge: null,
     dns: b.dns ?? null,
     servers: b.servers ?? {},
   }));

@@ -17,6 +17,7 @@ import {
 } from './common.ts';
 import { discovery } from '../schema-dns.ts';
 import { serversTls } from '../schema-tls.ts';
+import { circuitBreaker, surge } from '../schema-limits.ts';
 
 const mysqlCheck = z
   .strictObject({
@@ -62,6 +63,8 @@ export const mysqlBackend = z
     }),
     tls: serversTls,
     slow_start: slowStart('0s'),
+    circuit_breaker: circuitBreaker,
+    surge,
     dns: discovery,
     servers: databaseServers('db', 3306).optional(),
   })
@@ -72,6 +75,8 @@ export const mysqlBackend = z
     incompleteWriter: b.incomplete_writer,
     tls: b.tls ?? null,
     slowStartMs: b.slow_start,
+    circuitBreaker: b.circuit_breaker ?? null,
+    surge: b.surge ?? null,
     dns: b.dns ?? null,
     servers: b.servers ?? {},
   }));

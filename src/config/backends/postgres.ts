@@ -18,6 +18,7 @@ import {
 } from './common.ts';
 import { discovery } from '../schema-dns.ts';
 import { serversTls } from '../schema-tls.ts';
+import { circuitBreaker, surge } from '../schema-limits.ts';
 import { patroni, pgAutoFailover } from './postgres-orchestrators.ts';
 
 const path = z
@@ -85,6 +86,8 @@ export const postgresBackend = z
     patroni,
     tls: serversTls,
     slow_start: slowStart('0s'),
+    circuit_breaker: circuitBreaker,
+    surge,
     dns: discovery,
     servers: databaseServers('pg', 5432).optional(),
   })
@@ -96,6 +99,8 @@ export const postgresBackend = z
     patroni: b.patroni ?? null,
     tls: b.tls ?? null,
     slowStartMs: b.slow_start,
+    circuitBreaker: b.circuit_breaker ?? null,
+    surge: b.surge ?? null,
     dns: b.dns ?? null,
     servers: b.servers ?? {},
   }));

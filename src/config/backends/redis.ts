@@ -16,6 +16,7 @@ import {
 } from './common.ts';
 import { discovery } from '../schema-dns.ts';
 import { serversTls } from '../schema-tls.ts';
+import { circuitBreaker, surge } from '../schema-limits.ts';
 
 const user = z.string().min(1).max(256).optional().meta({
   description: 'The ACL user. Left out: the password alone is sent, as for `requirepass`.',
@@ -88,6 +89,8 @@ export const redisBackend = z
     multiple_writers: multipleWriters('the one that the replicas follow, or with the longest common history'),
     tls: serversTls,
     slow_start: slowStart('0s'),
+    circuit_breaker: circuitBreaker,
+    surge,
     dns: discovery,
     servers: servers('cache', 6379).optional(),
   })
@@ -98,6 +101,8 @@ export const redisBackend = z
     multipleWriters: b.multiple_writers,
     tls: b.tls ?? null,
     slowStartMs: b.slow_start,
+    circuitBreaker: b.circuit_breaker ?? null,
+    surge: b.surge ?? null,
     dns: b.dns ?? null,
     servers: b.servers ?? {},
   }));

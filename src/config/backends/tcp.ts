@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { CHECK_MEANING, PROTOCOL_MEANING, readTempo, servers, slowStart, tempo } from './common.ts';
 import { discovery } from '../schema-dns.ts';
 import { serversTls } from '../schema-tls.ts';
+import { circuitBreaker } from '../schema-limits.ts';
 
 const tcpCheck = z
   .strictObject({
@@ -32,6 +33,7 @@ export const tcpBackend = z
     check: tcpCheck.prefault({}).meta({ description: CHECK_MEANING, sample: { interval: '1s' } }),
     tls: serversTls,
     slow_start: slowStart('0s'),
+    circuit_breaker: circuitBreaker,
     dns: discovery,
     servers: servers('node', 7000).optional(),
   })
@@ -40,6 +42,8 @@ export const tcpBackend = z
     check: b.check,
     tls: b.tls ?? null,
     slowStartMs: b.slow_start,
+    circuitBreaker: b.circuit_breaker ?? null,
+    surge: null,
     dns: b.dns ?? null,
     servers: b.servers ?? {},
   }));

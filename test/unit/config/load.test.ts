@@ -241,8 +241,20 @@ test('loading: a valid configuration has neither errors nor warnings, and its de
   const config = configOf(VALID, AROUND);
   assert.deepEqual(Object.keys(config.frontends), ['app-rw', 'app-ro']);
   assert.deepEqual(config.backends['app']?.servers, {
-    pg1: { address: { host: '10.0.0.1', port: 5432 }, weight: 100, ...unranked, writable: null },
-    pg2: { address: { host: '10.0.0.2', port: 5432 }, weight: 100, ...unranked, writable: null },
+    pg1: {
+      address: { host: '10.0.0.1', port: 5432 },
+      weight: 100,
+      maxConnections: null,
+      ...unranked,
+      writable: null,
+    },
+    pg2: {
+      address: { host: '10.0.0.2', port: 5432 },
+      weight: 100,
+      maxConnections: null,
+      ...unranked,
+      writable: null,
+    },
   });
   assert.equal(config.frontends['app-ro']?.holdMs, 30_000);
   assert.equal(config.frontends['app-ro']?.maxLagMs, 10_000);

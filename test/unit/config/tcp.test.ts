@@ -45,10 +45,24 @@ test('tcp: its check may be left out, and has the defaults of a PostgreSQL check
     check: { intervalMs, fastIntervalMs, send: null, expect: null, timeoutMs, rise, fall },
     tls: null,
     slowStartMs: 0,
+    circuitBreaker: null,
+    surge: null,
     dns: null,
     servers: {
-      c1: { address: { host: '10.0.0.1', port: 6379 }, weight: 100, backup: false, zone: null },
-      c2: { address: { host: '10.0.0.2', port: 6379 }, weight: 100, backup: false, zone: null },
+      c1: {
+        address: { host: '10.0.0.1', port: 6379 },
+        weight: 100,
+        maxConnections: null,
+        backup: false,
+        zone: null,
+      },
+      c2: {
+        address: { host: '10.0.0.2', port: 6379 },
+        weight: 100,
+        maxConnections: null,
+        backup: false,
+        zone: null,
+      },
     },
   });
 });
@@ -124,7 +138,7 @@ const mistakes: readonly (readonly [
     'multiple_writers',
     { '    servers: { c1': '    multiple_writers: keep\n    servers: { c1' },
     [
-      '22:5 backends.cache.multiple_writers: unknown key "multiple_writers": it is for protocol postgres, mysql or redis, and this is tcp; known here: protocol, check, tls, slow_start, dns, servers',
+      '22:5 backends.cache.multiple_writers: unknown key "multiple_writers": it is for protocol postgres, mysql or redis, and this is tcp; known here: protocol, check, tls, slow_start, circuit_breaker, dns, servers',
     ],
   ],
   [
@@ -141,7 +155,7 @@ const mistakes: readonly (readonly [
     'a word that only another protocol knows elsewhere',
     { '    servers: { c1': '    database: x\n    servers: { c1' },
     [
-      '22:5 backends.cache.database: unknown key "database"; known here: protocol, check, tls, slow_start, dns, servers',
+      '22:5 backends.cache.database: unknown key "database"; known here: protocol, check, tls, slow_start, circuit_breaker, dns, servers',
     ],
   ],
   [
@@ -234,7 +248,7 @@ test('tcp: no lack of a password is complained of, and hold 0 is not about a pri
   assert.deepEqual(load(changed({ 'route: any': 'route: any\n    hold: 0' })).warnings, []);
 });
 
-const KEYS = ['check', 'dns', 'protocol', 'servers', 'slow_start', 'tls'];
+const KEYS = ['check', 'circuit_breaker', 'dns', 'protocol', 'servers', 'slow_start', 'tls'];
 
 test('JSON Schema: a backend has one form for each protocol, in which the keys of the other are refused', () => {
   const backends = configJsonSchema().properties?.['backends'];
@@ -253,9 +267,13 @@ test('JSON Schema: a backend has one form for each protocol, in which the keys o
   assert.deepEqual(
     seen.map(([, keys, ...form]) => [(keys as string[]).toSorted(), ...form]),
     [
-      [[...KEYS, 'multiple_writers', 'patroni', 'pg_auto_failover'].sort(), ['protocol', 'check'], false],
-      [[...KEYS, 'incomplete_writer', 'multiple_writers'].sort(), ['protocol', 'check'], false],
-      [[...KEYS, 'multiple_writers', 'sentinel'].sort(), ['protocol'], false],
+      [
+        [...KEYS, 'multiple_writers', 'surge', 'patroni', 'pg_auto_failover'].sort(),
+        ['protocol', 'check'],
+        false,
+      ],
+      [[...KEYS, 'incomplete_writer', 'multiple_writers', 'surge'].sort(), ['protocol', 'check'], false],
+      [[...KEYS, 'multiple_writers', 'surge', 'sentinel'].sort(), ['protocol'], false],
       [KEYS, ['protocol'], false],
       [KEYS, ['protocol'], false],
     ],

@@ -10,20 +10,23 @@ const nobody = { admitted: 0, refused: 0 };
 test('admission: the allow list covers IPv4, IPv6 and IPv4 on an IPv6 socket', () => {
   const admit = createAdmission({ allow: ['10.0.0.0/8', '::1'], maxConnections: 1 });
   for (const host of ['10.1.2.3', '::ffff:10.1.2.3', '::1'])
-    assert.equal(admit(host, nobody).kind, 'admit', host);
+    assert.equal(admit(host, nobody, 0).kind, 'admit', host);
   for (const host of ['11.0.0.1', '::ffff:11.0.0.1', '::2']) {
-    assert.deepEqual(admit(host, nobody), { kind: 'drop', reason: 'not-allowed' }, host);
+    assert.deepEqual(admit(host, nobody, 0), { kind: 'drop', reason: 'not-allowed' }, host);
   }
 });
 
 test('admission: an empty allow list lets nobody in, no list everybody', () => {
-  assert.equal(createAdmission({ allow: [], maxConnections: 1 })('10.0.0.1', nobody).kind, 'drop');
-  assert.equal(createAdmission({ allow: null, maxConnections: 1 })('10.0.0.1', nobody).kind, 'admit');
+  assert.equal(createAdmission({ allow: [], maxConnections: 1 })('10.0.0.1', nobody, 0).kind, 'drop');
+  assert.equal(createAdmission({ allow: null, maxConnections: 1 })('10.0.0.1', nobody, 0).kind, 'admit');
 });
 
 test('admission: beyond max_connections clients are told, up to a bound, then dropped', () => {
   const admit = createAdmission({ allow: null, maxConnections: 2 });
-  assert.equal(admit('::1', { admitted: 1, refused: 0 }).kind, 'admit');
-  assert.deepEqual(admit('::1', { admitted: 2, refused: 0 }), { kind: 'refuse', reason: 'max-connections' });
-  assert.equal(admit('::1', { admitted: 2, refused: REFUSALS_MAX }).kind, 'drop');
+  assert.equal(admit('::1', { admitted: 1, refused: 0 }, 0).kind, 'admit');
+  assert.deepEqual(admit('::1', { admitted: 2, refused: 0 }, 0), {
+    kind: 'refuse',
+    reason: 'max-connections',
+  });
+  assert.equal(admit('::1', { admitted: 2, refused: REFUSALS_MAX }, 0).kind, 'drop');
 });

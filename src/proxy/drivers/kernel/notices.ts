@@ -40,6 +40,7 @@ const kinds = {
   sessionEnded: 6,
   sessionsClosed: 7,
   acceptError: 8,
+  circuit: 9,
 } as const;
 
 const rejects = Object.keys(rejectReasons) as RejectReason[];
@@ -115,12 +116,13 @@ export function createGatherer(clock: Clock, send: (batch: NoticeBatch) => void)
       put(count);
       noted();
     },
-    rejected(frontend, reason, { host, port }) {
+    rejected(frontend, reason, { host, port }, count = 1) {
       put(kinds.rejected);
       put(text(frontend));
       put(rejects.indexOf(reason));
       put(text(host));
       put(port);
+      put(count);
       noted();
     },
     held(frontend) {
@@ -175,6 +177,13 @@ export function createGatherer(clock: Clock, send: (batch: NoticeBatch) => void)
       put(count);
       noted();
     },
+    circuit(backend, server, isOpen) {
+      put(kinds.circuit);
+      put(text(backend));
+      put(text(server));
+      put(isOpen ? 1 : 0);
+      noted();
+    },
     acceptError(frontend, code, detail) {
       put(kinds.acceptError);
       put(text(frontend));
@@ -201,7 +210,7 @@ export function play({ numbers, texts }: NoticeBatch, observer: ProxyObserver): 
         observer.accepted(text(), number());
         break;
       case kinds.rejected:
-        observer.rejected(text(), reject(), address());
+        observer.rejected(text(), reject(), address(), number());
         break;
       case kinds.held:
         observer.held(text());
@@ -231,6 +240,9 @@ export function play({ numbers, texts }: NoticeBatch, observer: ProxyObserver): 
         break;
       case kinds.sessionsClosed:
         observer.sessionsClosed(text(), text(), close(), number());
+        break;
+      case kinds.circuit:
+        observer.circuit(text(), text(), number() === 1);
         break;
       case kinds.acceptError:
         observer.acceptError(text(), text(), text());

@@ -8,12 +8,14 @@ import { isDeepStrictEqual } from 'node:util';
 import { networks } from '../../../config/addresses.ts';
 import { type Config, type FrontendConfig } from '../../../config/schema.ts';
 import { type Address } from '../../../core/address.ts';
-import { type Timer } from '../../../core/clock.ts';
+import { type MonotonicMs, type Timer } from '../../../core/clock.ts';
 import { describeError, PointsmanError } from '../../../core/errors.ts';
 import { STUCK_CHECK_MS, STUCK_STRIKES, WORKER_END_MS } from '../../bounds.ts';
 import { nothingInherited, type Inherited, type ListeningSocket, type Waiting } from '../../driver.ts';
 import { type CloseReason, type EngineObserver, type FrontendGauge } from '../../events.ts';
 import { eligibilityOf } from '../../../topology/eligibility.ts';
+import { type AddressTable } from '../../limits/address-table.ts';
+import { limitsClients } from '../../limits/client-limits.ts';
 import { planPorts, type PortPlan } from '../../ports.ts';
 import { type Proxy, type ProxyChange, type ProxyDeps } from '../../proxy.ts';
 import { hasServer } from '../../router.ts';
@@ -30,7 +32,10 @@ import { offsetOf } from '../../../core/thread-clock.ts';
 import { ViewGate } from './view-gate.ts';
 import { WorkerThread } from './worker-thread.ts';
 
-export interface PoolDeps extends Pick<ProxyDeps, 'frontends' | 'topology' | 'clock' | 'inherited'> {
+export interface PoolDeps extends Pick<
+  ProxyDeps,
+  'frontends' | 'topology' | 'clock' | 'random' | 'inherited'
+> {
   readonly observer: EngineObserver;
   /** Every name that a member of a backend may ever have. Left out: those that it has now. */
   readonly namesOf?: (backend: string) => readonly string[];
@@ -69,7 +74,7 @@ export class WorkerPool implements Proxy {
     this.#deps = deps;
     this.#frontends = frontends;
     this.#backends = new Set(Object.values(frontends).map(({ backend }) => backend));
-    this.#plan = planTallies(this.#wishes(), workers);
+    this.#plan = planTallies(this.#wishes(), workers, undefined, undefined, deps.random);
     this.#sums = new SharedTallies(this.#plan, 0);
     this.#gate = new ViewGate([...this.#backends].map(backend => topology.view(backend)));
     this.#questions = new Questions(deps.clock);
@@ -168,6 +173,14 @@ export class WorkerPool implements Proxy {
     return answers.reduce((sum, answer) => sum + (answer?.matched ?? 0), 0);
   }
 
+  openUntil(backend: string, server: string): MonotonicMs {
+    return this.#sums.openUntil(backend, server);
+  }
+
+  tables(): ReadonlyMap<string, AddressTable> {
+    return this.#sums.tables();
+  }
+
   async drain(deadlineMs: number, waiting: Waiting = 'refuse'): Promise<void> {
     this.#ending = true;
     await this.#end({ kind: 'drain', deadlineMs, waiting }, deadlineMs + WORKER_END_MS);
@@ -229,9 +242,8 @@ export class WorkerPool implements Proxy {
       for (const { fd } of this.#listeners.get(name) ?? []) applyKeepAlive(this.#deps.libc, fd, tcp, true);
     }
     const views = this.#adopt(next);
-    this.#plan = planTallies(this.#wishes(), this.#deps.workers, this.#plan, name =>
-      this.#backends.has(name),
-    );
+    const { workers, random } = this.#deps;
+    this.#plan = planTallies(this.#wishes(), workers, this.#plan, name => this.#backends.has(name), random);
     this.#sums.follow(this.#plan);
     this.#version += 1;
     const change = { version: this.#version, frontends: next, views, plan: this.#plan };
@@ -264,10 +276,12 @@ export class WorkerPool implements Proxy {
   /** Of each frontend with clients: every name that a member of its backend may have. */
   #wishes(): readonly TallyWish[] {
     const { topology, namesOf = () => [] } = this.#deps;
-    return [...Object.entries(this.#frontends), ...this.#leaving].map(([name, { backend }]) => {
-      if (!this.#backends.has(backend)) return { name, backend, servers: [] };
+    return [...Object.entries(this.#frontends), ...this.#leaving].map(([name, config]) => {
+      const { backend } = config;
+      const limitedClients = limitsClients(config) ? config.maxConnections : null;
+      if (!this.#backends.has(backend)) return { name, backend, servers: [], limitedClients };
       const present = topology.view(backend).servers.map(server => server.name);
-      return { name, backend, servers: [...new Set([...namesOf(backend), ...present])] };
+      return { name, backend, servers: [...new Set([...namesOf(backend), ...present])], limitedClients };
     });
   }
 

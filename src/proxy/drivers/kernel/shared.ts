@@ -3,9 +3,18 @@
 // Limits across workers are kept by writing first and judging then (frontend.ts). Which memory there is says the plan
 // (tally-plan.ts); after a reload another one, with the same memory for what stays. Used by pool.ts and in every worker.
 
+import { type FrontendConfig } from '../../../config/schema.ts';
 import { type LostSessions } from '../../events.ts';
 import { type FrontendTally, type ServerTally, type Tallies } from '../../tallies.ts';
+import { AddressTable } from '../../limits/address-table.ts';
+import { limitsClients } from '../../limits/client-limits.ts';
 import { FRONTEND_CELLS, SERVER_CELLS, type TallyPlan } from './tally-plan.ts';
+
+/** Of a server's cells. */
+const SESSIONS = 0;
+const DIALS = 1;
+const WAITING_SINCE = 2;
+const OPEN_UNTIL = 3;
 
 type ByServer = Map<string, SharedServer>;
 
@@ -17,6 +26,8 @@ export class SharedTallies implements Tallies {
   #servers: ReadonlyMap<string, ReadonlyMap<string, ByServer>> = new Map();
   /** By backend and server: the cells of every frontend. */
   #places: ReadonlyMap<string, ReadonlyMap<string, readonly SharedServer[]>> = new Map();
+
+  #tables: ReadonlyMap<string, AddressTable> = new Map();
 
   /** `worker`: whose cells are written. */
   constructor(plan: TallyPlan, worker: number) {
@@ -52,6 +63,13 @@ export class SharedTallies implements Tallies {
     this.#frontends = frontends;
     this.#servers = servers;
     this.#places = places;
+    this.#tables = new Map(
+      plan.frontends.flatMap(({ name, addresses }) =>
+        addresses === null
+          ? []
+          : [[name, this.#tables.get(name) ?? new AddressTable(addresses, this.#worker)]],
+      ),
+    );
   }
 
   frontend(name: string): FrontendTally {
@@ -64,19 +82,51 @@ export class SharedTallies implements Tallies {
 
   load(backend: string, server: string): number {
     let sum = 0;
-    for (const place of this.#places.get(backend)?.get(server) ?? []) sum += place.sumOf(0) + place.sumOf(1);
+    for (const place of this.#placesOf(backend, server)) sum += place.sumOf(SESSIONS) + place.sumOf(DIALS);
     return sum;
+  }
+
+  judgedLoad(backend: string, server: string): number {
+    this.#placesOf(backend, server)[0]?.publish();
+    return this.load(backend, server);
   }
 
   sessions(backend: string, server: string): number {
     let sum = 0;
-    for (const place of this.#places.get(backend)?.get(server) ?? []) sum += place.sumOf(0);
+    for (const place of this.#placesOf(backend, server)) sum += place.sumOf(SESSIONS);
     return sum;
+  }
+
+  waitingSince(backend: string, server: string): number {
+    let first = Infinity;
+    for (const place of this.#placesOf(backend, server)) {
+      for (const since of place.valuesOf(WAITING_SINCE)) first = Math.min(first, since || Infinity);
+    }
+    return first;
+  }
+
+  openUntil(backend: string, server: string): number {
+    let last = 0;
+    for (const place of this.#placesOf(backend, server)) last = Math.max(last, ...place.valuesOf(OPEN_UNTIL));
+    return last;
+  }
+
+  /** Of all workers: the one exception to a cell's having one writer, and whoever opens it at the same moment may win. */
+  closeCircuit(backend: string, server: string): void {
+    for (const place of this.#placesOf(backend, server)) place.closeCircuit();
+  }
+
+  addresses(frontend: string, config: FrontendConfig): AddressTable | null {
+    return limitsClients(config) ? (this.#tables.get(frontend) ?? null) : null;
+  }
+
+  tables(): ReadonlyMap<string, AddressTable> {
+    return this.#tables;
   }
 
   /** Sessions of one frontend to one server, of every worker together. */
   sessionsFrom(frontend: string, backend: string, server: string): number {
-    return this.#servers.get(frontend)?.get(backend)?.get(server)?.sumOf(0) ?? 0;
+    return this.#servers.get(frontend)?.get(backend)?.get(server)?.sumOf(SESSIONS) ?? 0;
   }
 
   /** The sums of a frontend over all workers. */
@@ -89,17 +139,22 @@ export class SharedTallies implements Tallies {
 
   /** Sets what this worker has open to 0, and returns how many sessions that were, by frontend and server. */
   clear(): readonly LostSessions[] {
+    for (const table of this.#tables.values()) table.forget(this.#worker);
     return this.#plan.frontends.flatMap(({ name, blocks }) => {
       Object.assign(this.frontend(name), { connections: 0, admitted: 0, sessions: 0, held: 0 });
       return blocks.flatMap(({ backend, servers }) =>
         servers.flatMap(server => {
           const tally = this.server(name, backend, server);
           const { sessions } = tally;
-          Object.assign(tally, { sessions: 0, dials: 0 });
+          Object.assign(tally, { sessions: 0, dials: 0, waitingSince: 0 });
           return sessions === 0 ? [] : [{ frontend: name, backend, server, sessions }];
         }),
       );
     });
+  }
+
+  #placesOf(backend: string, server: string): readonly SharedServer[] {
+    return this.#places.get(backend)?.get(server) ?? [];
   }
 }
 
@@ -194,21 +249,55 @@ class SharedServer implements ServerTally {
     this.#cells[this.#at] = value;
   }
   get dials(): number {
-    return this.#cells[this.#at + 1] ?? 0;
+    return this.#cells[this.#at + DIALS] ?? 0;
   }
   set dials(value: number) {
-    this.#cells[this.#at + 1] = value;
+    this.#cells[this.#at + DIALS] = value;
+  }
+  get waitingSince(): number {
+    return this.#cells[this.#at + WAITING_SINCE] ?? 0;
+  }
+  set waitingSince(value: number) {
+    this.#cells[this.#at + WAITING_SINCE] = value;
+  }
+  get openUntil(): number {
+    return this.#cells[this.#at + OPEN_UNTIL] ?? 0;
+  }
+  set openUntil(value: number) {
+    this.#cells[this.#at + OPEN_UNTIL] = value;
   }
 
   get loadOfAll(): number {
-    return this.sumOf(0) + this.sumOf(1);
+    return this.sumOf(SESSIONS) + this.sumOf(DIALS);
   }
 
-  /** Of every worker together: the sessions (0), or the dials (1). */
-  sumOf(cell: 0 | 1): number {
+  /**
+   * A processor may read the cells of others before what it wrote itself is out, and so may another: each would miss the
+   * other's. An atomic addition is a full barrier.
+   */
+  publish(): void {
+    Atomics.add(new Int32Array(this.#cells.buffer), 2 * (this.#at + DIALS), 0);
+  }
+
+  closeCircuit(): void {
+    for (let at = (this.#at % this.#stride) + OPEN_UNTIL; at < this.#cells.length; at += this.#stride) {
+      this.#cells[at] = 0;
+    }
+  }
+
+  /** Of every worker together: the sessions, or the dials. */
+  sumOf(cell: typeof SESSIONS | typeof DIALS): number {
     let sum = 0;
     const first = (this.#at % this.#stride) + cell;
     for (let at = first; at < this.#cells.length; at += this.#stride) sum += this.#cells[at] ?? 0;
     return sum;
+  }
+
+  /** Of each worker. */
+  valuesOf(cell: typeof WAITING_SINCE | typeof OPEN_UNTIL): readonly number[] {
+    const values: number[] = [];
+    const first = (this.#at % this.#stride) + cell;
+    for (let at = first; at < this.#cells.length; at += this.#stride) values.push(this.#cells[at] ?? 0);
+    return values;
   }
 }

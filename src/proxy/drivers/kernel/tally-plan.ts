@@ -1,8 +1,11 @@
 // Which shared memory holds which tallies: a piece for each frontend, and pieces for the servers that came together. Another
 // configuration gets another plan with the same pieces for what stays, so that running numbers go on. Made by pool.ts.
 
+import { type Random } from '../../../core/random.ts';
+import { allocateTable, type AddressTableMemory } from '../../limits/address-table.ts';
+
 export const FRONTEND_CELLS = 6;
-export const SERVER_CELLS = 2;
+export const SERVER_CELLS = 4;
 const CELL_BYTES = Float64Array.BYTES_PER_ELEMENT;
 
 /** Of one frontend to servers of one backend, in order. */
@@ -18,6 +21,8 @@ export interface TallyPlan {
     readonly name: string;
     readonly memory: SharedArrayBuffer;
     readonly blocks: readonly TallyBlock[];
+    /** Where client addresses are counted; null where nothing limits them. */
+    readonly addresses: AddressTableMemory | null;
   }[];
 }
 
@@ -26,6 +31,8 @@ export interface TallyWish {
   readonly name: string;
   readonly backend: string;
   readonly servers: readonly string[];
+  /** How many clients it may have at once, if their addresses are limited; left out or null: they aren't. */
+  readonly limitedClients?: number | null;
 }
 
 /**
@@ -37,11 +44,12 @@ export function planTallies(
   workers: number,
   before: TallyPlan = { workers, frontends: [] },
   exists: (backend: string) => boolean = () => true,
+  random: Random = () => 0.5,
 ): TallyPlan {
   const known = new Map(before.frontends.map(frontend => [frontend.name, frontend]));
   return {
     workers,
-    frontends: wishes.map(({ name, backend, servers }) => {
+    frontends: wishes.map(({ name, backend, servers, limitedClients = null }) => {
       const frontend = known.get(name);
       const isWanted = (block: TallyBlock): boolean => {
         if (block.backend !== backend) return exists(block.backend);
@@ -55,6 +63,9 @@ export function planTallies(
         name,
         memory: frontend?.memory ?? cells(workers * FRONTEND_CELLS),
         blocks: missing.length === 0 ? blocks : [...blocks, more],
+        addresses:
+          frontend?.addresses ??
+          (limitedClients === null ? null : allocateTable(limitedClients, workers, random())),
       };
     }),
   };
