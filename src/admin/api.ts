@@ -11,6 +11,7 @@ import { type Loss } from '../topology/loss.ts';
 import { missingFromPrimary } from '../topology/evidence/mysql-history.ts';
 import { isFresh, type BackendView, type ServerView } from '../topology/model.ts';
 import { isNamed } from '../topology/opinion.ts';
+import { type RunbookJson } from './runbook.ts';
 
 /** Which configuration is in force, and what came of the newest reload. */
 export interface ConfigStatus {
@@ -30,6 +31,8 @@ export interface StateSource {
   frontends(): readonly FrontendGauge[];
   /** With `frontend`, those of that one only. */
   sessionsOf(backend: string, server: string, frontend?: string): number;
+  /** `null`: the backend has none. */
+  runbook(backend: string): RunbookJson | null;
 }
 
 export type StateJson = ReturnType<typeof stateJson>;
@@ -47,6 +50,8 @@ export function stateJson(source: StateSource) {
       epoch: view.epoch,
       split_brain: view.splitBrain,
       reasons: view.reasons,
+      held: view.held,
+      runbook: source.runbook(view.name),
       orchestrator: orchestratorJson(view, now, source.clock),
       notes: view.notes,
       disagreement: view.disagreement,
@@ -181,6 +186,14 @@ export function incidentJson(incident: Incident) {
       upstream: facts?.upstream ?? null,
     })),
     events: incident.events.map(({ offsetMs, text }) => ({ offset_ms: offsetMs, text })),
+    runbook: incident.outputs.map(({ book, step, ok, ms, detail, output }) => ({
+      book,
+      step,
+      ok,
+      duration_ms: Math.round(ms),
+      detail,
+      output,
+    })),
   };
 }
 

@@ -14,6 +14,7 @@ import { explainRoute } from './explain.ts';
 import { operateRoutes } from './operate.ts';
 import { reloadRoute } from './reload.ts';
 import { type Reply, type Route } from './route.ts';
+import { runbookRoutes, type RunbookDesk } from './runbook.ts';
 import { json, text } from './server.ts';
 import { sessionsRoutes, type SessionsSource } from './sessions.ts';
 
@@ -28,6 +29,7 @@ export interface RoutesSource {
   refreshMetrics(): void;
   reload(who: string): Promise<ReloadOutcome>;
   incidents(): readonly Incident[];
+  readonly runbooks: RunbookDesk;
 }
 
 const get = (path: string, answer: Route['answer']): Route => ({ method: 'GET', path, answer });
@@ -60,6 +62,7 @@ export function adminRoutes(source: RoutesSource): readonly Route[] {
     ...operateRoutes(operating),
     ...sessionsRoutes(operating),
     reloadRoute(operating),
+    ...runbookRoutes(source.runbooks, operating),
   ];
 }
 

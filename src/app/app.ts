@@ -21,6 +21,7 @@ import { IncidentRecorder, type Incident } from '../topology/incidents.ts';
 import { hasRoles, type BackendChange } from '../topology/model.ts';
 import { Topology } from '../topology/topology.ts';
 import { ConfigWatch } from './config-watch.ts';
+import { directivesOf, keptIn } from '../runbook/runbooks.ts';
 import { chooseEngine } from './engine.ts';
 import { type LeveledLogger } from './log.ts';
 import { backendSpecs, createMonitors, type Monitors } from './monitors.ts';
@@ -28,6 +29,7 @@ import { createOrchestrators } from './orchestrators.ts';
 import { createProxyObserver } from './proxy-observer.ts';
 import { Reloader } from './reload.ts';
 import { Resolver } from './resolver.ts';
+import { createRunbooks, deskOf, runbookOf } from './runbooks.ts';
 import { StateFile } from './state-file.ts';
 
 /** For the answer to the very call that moved it. */
@@ -41,6 +43,8 @@ export interface AppDeps {
   readonly node: string;
   /** From where a changed configuration is read; `null`: this one is for good. */
   readonly source: ConfigSource | null;
+  /** What programs that are run inherit. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 export interface ConfigSource {
@@ -67,11 +71,17 @@ export interface App {
 
 /** Opens every socket or none: a failed bind closes what was opened and throws BIND_FAILED. The state file's errors come first. */
 export async function startApp(config: Config, deps: AppDeps): Promise<App> {
-  const { clock, random, log, version, node, source } = deps;
+  const { clock, random, log, version, node, source, environment = {} } = deps;
   const createEngine = await chooseEngine(config);
   const specs = backendSpecs(config);
   const stateFile = config.stateFile === null ? null : await StateFile.open(config.stateFile, { clock, log });
-  const topology = new Topology(specs, clock, stateFile?.saved);
+  const kept = keptIn(stateFile?.saved ?? new Map(), backend =>
+    log.error(
+      { backend },
+      'what the state file holds of its runbook is not understood, and counts as nothing',
+    ),
+  );
+  const topology = new Topology(specs, clock, stateFile?.saved, directivesOf(kept, config));
   const incidents = new IncidentRecorder(clock);
   const metrics = createMetrics({ version, node });
   // The order is the contract: the incident is on record before the proxy closes sessions and counts them into it.
@@ -86,7 +96,23 @@ export async function startApp(config: Config, deps: AppDeps): Promise<App> {
   const sessionsOf: Proxy['sessionsOf'] = (...of) => proxy.sessionsOf(...of);
   const reloadMetered = reloadMetrics(metrics, clock);
   let status: ConfigStatus = { generation: 1, appliedAt: clock.wall(), lastReload: null };
-  const live = { views: () => topology.views(), frontends: () => proxy.frontends(), sessionsOf };
+  const runbooks = createRunbooks(config, kept, {
+    topology,
+    proxy,
+    stateFile,
+    incidents,
+    metrics,
+    clock,
+    log,
+    environment,
+    config: () => reloader.config,
+  });
+  const live = {
+    views: () => topology.views(),
+    frontends: () => proxy.frontends(),
+    sessionsOf,
+    runbook: (backend: string) => runbookOf(runbooks, backend, clock),
+  };
   const gauges = createGauges(metrics, live, clock);
   topology.removals.subscribe(({ name }) => incidents.forget(name));
   topology.changes.subscribe(change => gauges.observe(change));
@@ -117,6 +143,7 @@ export async function startApp(config: Config, deps: AppDeps): Promise<App> {
     applied(before, after, moved) {
       log.level = after.log.level;
       watch.set(after.reloadOnChange);
+      runbooks.configure(after);
       for (const labels of goneLabels(before, after)) void forgetLabels(metrics, labels);
       if (moved === null || admin === undefined) return;
       const former = admin;
@@ -143,6 +170,7 @@ export async function startApp(config: Config, deps: AppDeps): Promise<App> {
   async function close(): Promise<void> {
     watch.set(false);
     await reloader.end();
+    runbooks.stop();
     orchestrators.stop();
     resolver.stop();
     monitors.stop();
@@ -171,6 +199,7 @@ export async function startApp(config: Config, deps: AppDeps): Promise<App> {
     metrics,
     refreshMetrics: () => gauges.refresh(),
     incidents: () => incidents.list(),
+    runbooks: deskOf(runbooks, topology),
     reload: who => reloader.reload(who),
   });
   try {
@@ -181,7 +210,12 @@ export async function startApp(config: Config, deps: AppDeps): Promise<App> {
     throw thrown;
   }
   // Followed last: whoever serves clients has heard of a change before it is written.
-  stateFile?.follow(topology, () => metrics.stateFileErrors.inc());
+  stateFile?.follow(
+    topology,
+    () => metrics.stateFileErrors.inc(),
+    state => runbooks.save(state),
+  );
+  runbooks.start();
   monitors.start();
   resolver.start();
   orchestrators.start();

@@ -24,8 +24,12 @@ export interface StateFileDeps {
   readonly log: Logger;
 }
 
+/** What else is to be known of each backend, put beside what the topology says. */
+type Extend = (state: SavedState) => SavedState;
+
 interface Followed {
   readonly topology: Topology;
+  readonly extend: Extend;
   readonly failed: () => void;
 }
 
@@ -86,8 +90,8 @@ export class StateFile {
   }
 
   /** Writes what there is to be known of the topology from now on; `failed` is called for each write that fails. */
-  follow(topology: Topology, failed: () => void): void {
-    this.#followed = { topology, failed };
+  follow(topology: Topology, failed: () => void, extend: Extend = state => state): void {
+    this.#followed = { topology, failed, extend };
     for (const view of topology.views()) tellWhatGoesOn(this.#log, view);
     const known = new Set(topology.views().map(({ name }) => name));
     for (const backend of this.saved.keys()) {
@@ -99,6 +103,14 @@ export class StateFile {
       else this.#writeLater();
     });
     this.#write();
+  }
+
+  /** Resolves when what there is to be known now is on disk; rejects with why it can't be put there. */
+  async persist(): Promise<void> {
+    this.#write();
+    await this.#writing;
+    if (this.#isTakenOver) throw new Error('another Pointsman writes it');
+    if (this.#failure !== null) throw new Error(this.#failure);
   }
 
   /** Writes a last time, and lets others have the file. Never rejects; waits two seconds at most. */
@@ -153,8 +165,8 @@ export class StateFile {
     this.#writing = null;
   }
 
-  async #writeOnce({ topology, failed }: Followed): Promise<void> {
-    const text = writeState(topology.save());
+  async #writeOnce({ topology, failed, extend }: Followed): Promise<void> {
+    const text = writeState(extend(topology.save()));
     if (text === this.#written && this.#failure === null) return;
     try {
       const bytes = Buffer.byteLength(text);

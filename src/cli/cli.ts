@@ -15,6 +15,7 @@ import { complain, endureClosedPipes } from './output.ts';
 import { probe } from './probe.ts';
 import { reload } from './reload.ts';
 import { run } from './run.ts';
+import { operateRunbook } from './runbook.ts';
 import { schema } from './schema.ts';
 import { closeSession, sessions } from './sessions.ts';
 import { status } from './status.ts';
@@ -42,6 +43,11 @@ const placeOf = (builder: Argv) =>
     .positional('server', { type: 'string', demandOption: true, describe: 'BACKEND/SERVER' })
     .options(adminOptions)
     .check(({ server }) => isPlace(server) || 'name the server as BACKEND/SERVER, such as app/pg1');
+
+const backendFor = (builder: Argv) =>
+  builder
+    .positional('backend', { type: 'string', demandOption: true, describe: 'The backend' })
+    .options(adminOptions);
 
 /** Runs one command; never rejects. */
 export async function main(args: readonly string[]): Promise<ExitCode> {
@@ -179,6 +185,46 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
       builder =>
         builder.options(adminOptions).example('$0 reload', 'SIGHUP does the same, and says it in the log'),
       argv => answer(() => reload(argv)),
+    )
+    .command(
+      'switchover <backend> [server]',
+      'Make another server the primary, without an error for clients',
+      builder =>
+        backendFor(builder)
+          .positional('server', { type: 'string', describe: 'Who is to be the primary' })
+          .example('$0 switchover app pg2', 'runs the book switchover of runbooks.app; needs the token'),
+      argv => {
+        const to = argv.server === undefined ? '' : `?to=${encodeURIComponent(argv.server)}`;
+        return answer(() => operateRunbook(`switchover${to}`, argv.backend, argv));
+      },
+    )
+    .command(
+      'failback <backend>',
+      'Give the role back to the server that lost it by a runbook',
+      builder => backendFor(builder).example('$0 failback app', 'what was written meanwhile goes back first'),
+      argv => answer(() => operateRunbook('failback', argv.backend, argv)),
+    )
+    .command(
+      'runbook <action> <backend>',
+      'Begin, continue or give up a runbook',
+      builder =>
+        backendFor(builder)
+          .positional('action', {
+            choices: ['start', 'resume', 'abort'] as const,
+            demandOption: true,
+            describe:
+              'start: on_primary_lost, without waiting; resume: the step that failed, again; abort: no more steps',
+          })
+          .option('done', {
+            type: 'boolean',
+            default: false,
+            describe: 'resume: the step in question was done by hand',
+          })
+          .example('$0 runbook resume app', 'after a step has failed, or Pointsman was killed amid one'),
+      argv => {
+        const done = argv.action === 'resume' && argv.done ? '?done=1' : '';
+        return answer(() => operateRunbook(`runbook/${argv.action}${done}`, argv.backend, argv));
+      },
     )
     .command(
       'schema',

@@ -26,6 +26,7 @@ export async function run(file: string): Promise<ExitCode> {
       version,
       node: process.version,
       source,
+      environment: inherited(process.env),
     });
   } catch (thrown) {
     if (!(thrown instanceof PointsmanError) || thrown.code === 'INTERNAL') throw thrown;
@@ -35,6 +36,12 @@ export async function run(file: string): Promise<ExitCode> {
   await untilTold(app, log);
   log.info({}, 'pointsman ends');
   return exitCodes.done;
+}
+
+/** Of our environment, for the programs of runbooks: all but what lets others operate us. */
+function inherited(env: NodeJS.ProcessEnv): Readonly<Record<string, string>> {
+  const known = Object.entries(env).filter(([name]) => name !== 'POINTSMAN_TOKEN');
+  return Object.fromEntries(known.flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
 }
 
 /** Settles when a signal has been obeyed: drained, or closed at once by a second signal. */

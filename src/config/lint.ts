@@ -8,6 +8,7 @@ import { type LintFinding, type LintSource, type Rule } from './lint/finding.ts'
 import { frontendRules } from './lint/frontends.ts';
 import { limitRules } from './lint/limits.ts';
 import { readRules } from './lint/reads.ts';
+import { runbookRules } from './lint/runbooks.ts';
 import { stateFileRules } from './lint/state-file.ts';
 import { tlsRules } from './lint/tls.ts';
 import { type Config } from './schema.ts';
@@ -20,6 +21,7 @@ const groups: readonly (readonly Rule[])[] = [
   limitRules,
   tlsRules,
   stateFileRules,
+  runbookRules,
 ];
 
 export function lint(config: Config, source: LintSource): readonly LintFinding[] {

@@ -19,8 +19,8 @@ const treatments: Readonly<Record<keyof Config, 'in-process' | 'restart'>> = {
   rateLimitStore: 'restart',
   drainTimeoutMs: 'in-process',
   reloadOnChange: 'in-process',
-  // Who runs them has read them at the start.
-  runbooks: 'restart',
+  // A run under way goes on as it began.
+  runbooks: 'in-process',
   frontends: 'in-process',
   backends: 'in-process',
 };
@@ -72,8 +72,9 @@ const isMapping = (value: unknown): value is Readonly<Record<string, unknown>> =
 
 /** As the file has it: names of people's own stay, `holdMs` is `hold`. */
 function nameOf(path: Path): string {
-  const own = new Set([1, ...(path[0] === 'backends' && path[2] === 'servers' ? [3] : [])]);
-  const isNamed = path[0] === 'frontends' || path[0] === 'backends';
+  const hasNames = { backends: 'servers', runbooks: 'steps' }[String(path[0])] === path[2];
+  const own = new Set([1, ...(hasNames ? [3] : [])]);
+  const isNamed = ['frontends', 'backends', 'runbooks'].includes(String(path[0]));
   return formatPath(
     path.map((step, index) =>
       (isNamed && own.has(index)) || typeof step === 'number'

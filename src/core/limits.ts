@@ -68,6 +68,9 @@ export const INCIDENTS_MAX = 100;
 /** Lines in one incident's timeline; a flapping server must not fill memory. */
 export const INCIDENT_EVENTS_MAX = 200;
 
+/** Outputs of a runbook's steps in one incident: some 8 KiB each. */
+export const INCIDENT_OUTPUTS_MAX = 50;
+
 export function truncate(text: string, maxChars: number = DETAIL_MAX_CHARS): string {
   return text.length <= maxChars ? text : `${text.slice(0, maxChars - 1)}…`;
 }
@@ -122,3 +125,9 @@ export const BACKUP_MANIFEST_MAX_BYTES = 64 * 1024;
 
 /** Cancel keys that a worker asks the others about at the same time: strangers can make up any number of them. */
 export const KEY_QUESTIONS_MAX = 256;
+
+/** What is kept of what one step of a runbook writes, the end of it: errors come last, and incidents are kept in memory. */
+export const STEP_OUTPUT_MAX_BYTES = 8 * 1024;
+
+/** What is read of an answer to an HTTP step: what is looked for in it stands early. */
+export const STEP_ANSWER_MAX_BYTES = 64 * 1024;

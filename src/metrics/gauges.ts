@@ -133,6 +133,7 @@ export function createGauges(metrics: Metrics, state: LiveState, clock: Clock): 
         if (hasRoles(view.protocol)) {
           countVacancy(view, clock.now());
           metrics.backendSplitBrain.set({ backend: view.name }, view.splitBrain ? 1 : 0);
+          metrics.backendHeld.set({ backend: view.name }, view.held === null ? 0 : 1);
         }
         if (view.orchestrator !== null) {
           metrics.backendOrchestratorUp.set({ backend: view.name }, view.opinion === null ? 0 : 1);

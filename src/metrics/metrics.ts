@@ -190,6 +190,30 @@ export function createMetrics(build: { version: string; node: string }) {
       'Grows by one with each configuration that is applied; 1 at the start.',
       [],
     ),
+    backendHeld: gauge(
+      'backend_held',
+      '1 while new clients of the primary wait because a runbook is about to move it.',
+      ['backend'],
+    ),
+    runbookRuns: counter('runbook_runs_total', 'Runs of runbooks that ended, by how.', [
+      'backend',
+      'book',
+      'outcome',
+    ]),
+    runbookRunning: gauge('runbook_running', '1 while a runbook of the backend is under way or stopped.', [
+      'backend',
+    ]),
+    runbookStopped: gauge(
+      'runbook_stopped',
+      '1 while a runbook of the backend has stopped at a step that failed, or asks: a person is needed.',
+      ['backend'],
+    ),
+    runbookStepSeconds: histogram(
+      'runbook_step_seconds',
+      'Time one attempt of a step took, by how it ended.',
+      ['backend', 'book', 'result'],
+      SLOW_BUCKETS,
+    ),
     sessionsClosed: counter('sessions_closed_total', 'Sessions that ended, by reason.', [
       'frontend',
       'backend',

@@ -32,6 +32,7 @@ export const closeReasons = {
   'server-down': 'the server was marked down',
   'server-left': 'the server is no longer a member of the backend',
   'backend-removed': 'a changed configuration has the backend no more, or with another protocol',
+  switchover: 'a runbook moves the primary: closed between two transactions, or when drain_timeout was over',
   maintenance: 'an operator put the server in maintenance',
   operator: 'an operator closed it',
   'max-age': 'the session had reached its part of max_session_age',

@@ -48,7 +48,7 @@ const stopReading: SessionAction = { kind: 'stop-reading' };
 /** Its server is out of reach, or not to be used: what it didn't answer may be asked of another. */
 const serverTaken: ReadonlySet<CloseReason> = new Set(['server-down', 'server-left', 'maintenance']);
 /** Nothing is wrong with either side: what was said already still arrives. */
-const gentle: ReadonlySet<CloseReason> = new Set(['idle', 'max-age', 'shutdown']);
+const gentle: ReadonlySet<CloseReason> = new Set(['idle', 'max-age', 'shutdown', 'switchover']);
 const unheard: Waiting = {
   bytes: new Uint8Array(0),
   opening: null,

@@ -46,6 +46,8 @@ export type Mark = 'todo' | 'begun' | 'stopped' | 'asking';
 export interface Run {
   /** Counts the runs of the backend. */
   readonly id: number;
+  /** Marks the processes of its steps: found by it after a restart. */
+  readonly key: string;
   readonly book: BookName;
   /** Of the backend, when it began. */
   readonly epoch: number;
@@ -72,6 +74,8 @@ export type Outcome = (typeof outcomes)[number];
 export interface EndedRun {
   readonly id: number;
   readonly book: BookName;
+  /** Of the backend, when it began. */
+  readonly epoch: number;
   readonly from: string | null;
   readonly to: string | null;
   readonly outcome: Outcome;

@@ -2,7 +2,7 @@
 // decided, and whom it touched. Watches the topology and takes notes from the proxy; decides nothing. Read by the API.
 
 import { type Clock, type MonotonicMs } from '../core/clock.ts';
-import { INCIDENT_EVENTS_MAX, INCIDENTS_MAX } from '../core/limits.ts';
+import { INCIDENT_EVENTS_MAX, INCIDENT_OUTPUTS_MAX, INCIDENTS_MAX } from '../core/limits.ts';
 import { Topic } from '../core/topic.ts';
 import { factsOf, type CheckCode, type ProbeResult, type ServerFacts } from '../health/result.ts';
 import { describeChange } from './describe.ts';
@@ -53,10 +53,28 @@ export interface Incident {
   /** What each server said at the moment of the decision. */
   readonly evidence: readonly Evidence[];
   readonly events: readonly IncidentEvent[];
+  /** What the steps of a runbook wrote or answered meanwhile. */
+  readonly outputs: readonly StepOutput[];
+}
+
+export interface StepOutput {
+  readonly book: string;
+  readonly step: string;
+  readonly ok: boolean;
+  readonly ms: number;
+  readonly detail: string;
+  readonly output: string;
+}
+
+/** What was noted of a run before there was an incident that it belongs to. */
+interface Notes {
+  readonly events: { readonly at: MonotonicMs; readonly text: string }[];
+  readonly outputs: StepOutput[];
 }
 
 type Draft = { -readonly [K in keyof Incident]: Incident[K] } & {
   events: IncidentEvent[];
+  outputs: StepOutput[];
   startedAt: MonotonicMs;
   endedAt: MonotonicMs | null;
 };
@@ -79,6 +97,7 @@ export class IncidentRecorder {
   readonly #incidents: Draft[] = [];
   readonly #suspicions = new Map<string, Suspicion>();
   readonly #losses = new LossWatch();
+  readonly #notes = new Map<string, Notes>();
   #lastId = 0;
 
   constructor(clock: Clock) {
@@ -114,6 +133,36 @@ export class IncidentRecorder {
     if (draft === undefined || count === 0 || !this.#concerns(draft, server)) return;
     draft.sessionsClosed += count;
     this.#append(draft, this.#clock.now(), `${count} sessions to ${server} closed: ${why}`);
+  }
+
+  /** What a runbook does, into the incident that it is about: the open one, else the next, if there is one before the run ends. */
+  noteRunbook(backend: string, text: string, output: StepOutput | null = null): void {
+    const at = this.#clock.now();
+    const draft = this.#newestOf(backend);
+    if (draft !== undefined && draft.endedAt === null) {
+      this.#append(draft, at, text);
+      if (output !== null && draft.outputs.length < INCIDENT_OUTPUTS_MAX) draft.outputs.push(output);
+      return;
+    }
+    const notes = this.#notes.get(backend) ?? { events: [], outputs: [] };
+    this.#notes.set(backend, notes);
+    if (notes.events.length < INCIDENT_EVENTS_MAX) notes.events.push({ at, text });
+    if (output !== null && notes.outputs.length < INCIDENT_OUTPUTS_MAX) notes.outputs.push(output);
+  }
+
+  /** Its run is over: what comes later is about something else. What was noted after the incident ended belongs to it too. */
+  runbookEnded(backend: string): void {
+    const notes = this.#notes.get(backend);
+    this.#notes.delete(backend);
+    const draft = this.#newestOf(backend);
+    if (notes === undefined || draft === undefined || draft.endedAt === null) return;
+    if (notes.events.some(({ at }) => at < draft.startedAt)) return;
+    this.#add(draft, notes);
+  }
+
+  #add(draft: Draft, { events, outputs }: Notes): void {
+    for (const { at, text } of events) this.#append(draft, at, text);
+    draft.outputs.push(...outputs.slice(0, INCIDENT_OUTPUTS_MAX - draft.outputs.length));
   }
 
   /** Closed while the incident is open, or by the very change that ended it: later closings have reasons of their own. */
@@ -172,10 +221,16 @@ export class IncidentRecorder {
       loss: null,
       evidence: evidenceOf(after, at),
       events: [...suspicion.events],
+      outputs: [],
       startedAt: suspicion.at,
       endedAt: null,
     });
     if (this.#incidents.length > INCIDENTS_MAX) this.#incidents.shift();
+    const notes = this.#notes.get(after.name);
+    const draft = this.#newestOf(after.name);
+    if (notes === undefined || draft === undefined) return;
+    this.#notes.delete(after.name);
+    this.#add(draft, notes);
   }
 
   /** The primary changed without a bad sign of the old one: an operator took it out, or another proved to be newer. */
@@ -239,7 +294,7 @@ export class IncidentRecorder {
 }
 
 function published({ startedAt: _startedAt, endedAt: _endedAt, ...incident }: Draft): Incident {
-  return { ...incident, events: [...incident.events] };
+  return { ...incident, events: [...incident.events], outputs: [...incident.outputs] };
 }
 
 function isWell(server: ServerView): boolean {

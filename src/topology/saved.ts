@@ -22,6 +22,8 @@ export interface SavedBackend {
   readonly servers: ReadonlyMap<string, SavedServer>;
   /** As the evidence of the protocol has saved it; `null`: nothing. */
   readonly memory: object | null;
+  /** As runbook/saved.ts has it; left out: nothing. */
+  readonly runbook?: object | undefined;
 }
 
 export interface SavedServer {
@@ -52,6 +54,7 @@ const savedBackend = z
     since: z.iso.datetime().nullable(),
     servers: z.record(z.string().min(1).max(63), savedServer),
     memory: z.record(z.string(), z.unknown()).nullable(),
+    runbook: z.record(z.string(), z.unknown()).optional(),
   })
   .refine(({ primary, servers }) => primary === null || Object.hasOwn(servers, primary), {
     error: 'is none of the servers',

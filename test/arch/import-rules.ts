@@ -35,10 +35,12 @@ const areas: Readonly<Record<string, Area>> = {
     mayImport: ['core', 'config', 'topology', 'health/result.ts', 'health/probers/tls.ts', 'backup'],
     mayImportTypesOf: ['proxy'],
   },
-  metrics: { mayImport: ['core', 'topology', 'proxy/events.ts', 'health/result.ts'] },
+  metrics: {
+    mayImport: ['core', 'config/reload-plan.ts', 'topology', 'proxy/events.ts', 'health/result.ts'],
+  },
   admin: {
     mayImport: ['core', 'config', 'topology', 'metrics', 'health/result.ts'],
-    mayImportTypesOf: ['proxy'],
+    mayImportTypesOf: ['proxy', 'runbook'],
   },
 };
 

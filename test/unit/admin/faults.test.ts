@@ -32,6 +32,7 @@ test('state: a fault stands at its server with its statements, and channels with
     clock,
     frontends: () => [],
     sessionsOf: () => 0,
+    runbook: () => null,
   };
   const [db1, db2] = stateJson({ ...source, views: () => [sick] }).backends[0]?.servers ?? [];
   assert.deepEqual(db1?.faults, []);

@@ -71,6 +71,7 @@ backends:
     frontends: () => [],
     sessionsOf: (_backend: string, server: string, frontend?: string) =>
       server === 'pg1' && frontend === 'rw' ? 4 : 0,
+    runbook: () => null,
   };
   const metrics = createMetrics({ version: '1', node: 'v20' });
   const source = {
@@ -83,6 +84,12 @@ backends:
     refreshMetrics: () => undefined,
     incidents: () => [],
     reload: () => assert.fail('nobody asks for it'),
+    runbooks: {
+      begin: () => ({ ok: true as const, run: 1 }),
+      resume: () => ({ ok: true as const, run: 1 }),
+      abort: () => ({ ok: true as const, run: 1 }),
+      hasBackend: () => true,
+    },
   };
   const admin = await startAdminServer({ host: '127.0.0.1', port: 0 }, adminRoutes(source), log);
   const url = `http://127.0.0.1:${admin.address.port}`;

@@ -58,6 +58,7 @@ describe('admin', () => {
       views: () => (broken ? assert.fail('broken on purpose') : [view, tcpView]),
       frontends: () => frontends,
       sessionsOf: (_backend: string, name: string) => (name === 'pg1' ? 2 : 0),
+      runbook: () => null,
     };
     const metrics = createMetrics({ version: '1.2.3', node: 'v20' });
     const routes = adminRoutes({
@@ -70,6 +71,12 @@ describe('admin', () => {
       refreshMetrics: () => undefined,
       incidents: () => [],
       reload: () => assert.fail('nobody asks for it'),
+      runbooks: {
+        begin: () => ({ ok: true as const, run: 1 }),
+        resume: () => ({ ok: true as const, run: 1 }),
+        abort: () => ({ ok: true as const, run: 1 }),
+        hasBackend: () => true,
+      },
     });
     admin = await startAdminServer({ host: '127.0.0.1', port: 0 }, routes, silentLogger);
     url = `http://127.0.0.1:${admin.address.port}`;

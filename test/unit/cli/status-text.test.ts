@@ -35,6 +35,7 @@ function print(...views: readonly BackendView[]): string {
     views: () => views,
     frontends: () => frontends,
     sessionsOf: () => 2,
+    runbook: () => null,
   });
   return statusText(state, 1500);
 }

@@ -37,6 +37,7 @@ function incident(loss: Loss | null, outcome: Incident['outcome'] = 'failover'):
     loss,
     evidence: [],
     events: [],
+    outputs: [],
   };
 }
 

@@ -211,7 +211,7 @@ const cases: readonly Case[] = [
   },
   ...(Object.keys(closeReasons) as CloseReason[]).map((reason): Case => {
     const repeats = ['server-down', 'server-left', 'maintenance'].includes(reason);
-    const mode = ['idle', 'max-age', 'shutdown'].includes(reason) ? 'end' : 'cut';
+    const mode = ['idle', 'max-age', 'shutdown', 'switchover'].includes(reason) ? 'end' : 'cut';
     return {
       name: `a client whose server is taken away by ${reason} before an answer is ${repeats ? '' : 'not '}repeated`,
       script: [
