@@ -33,6 +33,8 @@ export interface StateSource {
   sessionsOf(backend: string, server: string, frontend?: string): number;
   /** `null`: the backend has none. */
   runbook(backend: string): RunbookJson | null;
+  /** Until when a circuit breaker is open, 0: closed; left out: none ever is. */
+  openUntil?(backend: string, server: string): number;
 }
 
 export type StateJson = ReturnType<typeof stateJson>;
@@ -56,7 +58,10 @@ export function stateJson(source: StateSource) {
       notes: view.notes,
       disagreement: view.disagreement,
       servers: view.servers.map(server =>
-        serverJson(server, view, now, source.sessionsOf(view.name, server.name)),
+        serverJson(server, view, now, {
+          sessions: source.sessionsOf(view.name, server.name),
+          openUntil: source.openUntil?.(view.name, server.name) ?? 0,
+        }),
       ),
     })),
     frontends: source.frontends().map(gauge => ({
@@ -97,7 +102,12 @@ function orchestratorJson({ orchestrator, opinion, servers }: BackendView, now: 
 }
 
 /** Role, writability and lag are of the newest probe only; position and timeline of the newest that told them. */
-function serverJson(server: ServerView, view: BackendView, now: number, sessions: number) {
+function serverJson(
+  server: ServerView,
+  view: BackendView,
+  now: number,
+  { sessions, openUntil }: { readonly sessions: number; readonly openUntil: number },
+) {
   const { name, address, host, health, result, lastAnswer } = server;
   const facts = factsOf(result);
   const last = lastAnswer?.facts;
@@ -124,12 +134,19 @@ function serverJson(server: ServerView, view: BackendView, now: number, sessions
       detail: result.detail,
     },
     sessions,
+    max_connections: server.maxConnections,
+    circuit: view.circuitBreaker === null ? null : circuitOf(openUntil, now),
     missing_transactions: missingFromPrimary(server, view),
     replication: (facts?.channels ?? []).map(channelJson),
     faults: view.faults
       .filter(fault => fault.server === name)
       .map(({ code, what, mend }) => ({ code, what, mend })),
   };
+}
+
+function circuitOf(openUntil: number, now: number): 'closed' | 'open' | 'half-open' {
+  if (openUntil === 0) return 'closed';
+  return openUntil > now ? 'open' : 'half-open';
 }
 
 /** Numbers of errors only: their texts hold statements and values of rows. What matters of them is in the faults. */

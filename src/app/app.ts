@@ -27,6 +27,7 @@ import { type LeveledLogger } from './log.ts';
 import { backendSpecs, createMonitors, type Monitors } from './monitors.ts';
 import { createOrchestrators } from './orchestrators.ts';
 import { createProxyObserver } from './proxy-observer.ts';
+import { createRateLimitStore } from './rate-limits/create.ts';
 import { Reloader } from './reload.ts';
 import { Resolver } from './resolver.ts';
 import { createRunbooks, deskOf, runbookOf } from './runbooks.ts';
@@ -107,11 +108,15 @@ export async function startApp(config: Config, deps: AppDeps): Promise<App> {
     environment,
     config: () => reloader.config,
   });
+  const openUntil: Proxy['openUntil'] = (...of) => proxy.openUntil(...of);
+  const tables: Proxy['tables'] = () => proxy.tables();
   const live = {
     views: () => topology.views(),
     frontends: () => proxy.frontends(),
     sessionsOf,
     runbook: (backend: string) => runbookOf(runbooks, backend, clock),
+    openUntil,
+    tables,
   };
   const gauges = createGauges(metrics, live, clock);
   topology.removals.subscribe(({ name }) => incidents.forget(name));
@@ -167,10 +172,18 @@ export async function startApp(config: Config, deps: AppDeps): Promise<App> {
     files: () => source?.files ?? [],
     changed: () => void reloader.reload('a changed file'),
   });
+  const rateLimits = createRateLimitStore(config, {
+    frontends: () => reloader.config.frontends,
+    tables,
+    metrics,
+    clock,
+    log,
+  });
   async function close(): Promise<void> {
     watch.set(false);
     await reloader.end();
     runbooks.stop();
+    rateLimits?.stop();
     orchestrators.stop();
     resolver.stop();
     monitors.stop();
@@ -220,6 +233,7 @@ export async function startApp(config: Config, deps: AppDeps): Promise<App> {
   resolver.start();
   orchestrators.start();
   watch.set(config.reloadOnChange);
+  rateLimits?.start();
   const frontends = new Map(proxy.frontends().map(({ name, bind }) => [name, bind]));
   log.info(
     {

@@ -20,6 +20,10 @@ export interface LiveState {
   views(): readonly BackendView[];
   frontends(): readonly FrontendGauge[];
   sessionsOf(backend: string, server: string): number;
+  /** Until when a circuit breaker is open; left out: none ever is. */
+  openUntil?(backend: string, server: string): MonotonicMs;
+  /** Where client addresses are counted, by frontend; left out: nowhere. */
+  tables?(): ReadonlyMap<string, { readonly unjudged: number }>;
 }
 
 const roles: readonly Role[] = ['primary', 'replica', 'unknown'];
@@ -32,6 +36,7 @@ export interface GaugeReader {
 }
 
 export function createGauges(metrics: Metrics, state: LiveState, clock: Clock): GaugeReader {
+  const unjudgedSeen = new Map<string, number>();
   const bytesSeen = new Map<string, { up: number; down: number }>();
   const vacantSince = new Map<string, MonotonicMs>();
   const known = new Set<string>();
@@ -63,6 +68,8 @@ export function createGauges(metrics: Metrics, state: LiveState, clock: Clock): 
   const ofServers = [
     metrics.serverUp,
     metrics.serverConnectionsActive,
+    metrics.serverConnectionsMax,
+    metrics.serverCircuitOpen,
     metrics.serverAdminState,
     metrics.serverWritable,
     metrics.serverRole,
@@ -85,6 +92,11 @@ export function createGauges(metrics: Metrics, state: LiveState, clock: Clock): 
     const labels = { backend: view.name, server: server.name };
     metrics.serverUp.set(labels, server.health.kind === 'up' ? 1 : 0);
     metrics.serverConnectionsActive.set(labels, state.sessionsOf(view.name, server.name));
+    if (server.maxConnections !== null) metrics.serverConnectionsMax.set(labels, server.maxConnections);
+    if (view.circuitBreaker !== null) {
+      const openUntil = state.openUntil?.(view.name, server.name) ?? 0;
+      metrics.serverCircuitOpen.set(labels, openUntil > clock.now() ? 1 : 0);
+    }
     for (const state of adminStates)
       metrics.serverAdminState.set({ ...labels, state }, server.admin === state ? 1 : 0);
     if (hasRoles(view.protocol)) refreshRole(view, server, labels);
@@ -115,6 +127,14 @@ export function createGauges(metrics: Metrics, state: LiveState, clock: Clock): 
     bytesSeen.set(frontend, { up: bytesUp, down: bytesDown });
   }
 
+  function refreshUnjudged(): void {
+    for (const [frontend, { unjudged }] of state.tables?.() ?? []) {
+      const more = unjudged - (unjudgedSeen.get(frontend) ?? 0);
+      metrics.frontendUnjudged.inc({ frontend }, Math.max(0, more));
+      unjudgedSeen.set(frontend, unjudged);
+    }
+  }
+
   return {
     observe: ({ before, after, at }) => {
       adopt(after);
@@ -142,6 +162,7 @@ export function createGauges(metrics: Metrics, state: LiveState, clock: Clock): 
         for (const server of view.servers) refreshServer(view, server);
       }
       for (const frontend of frontends) refreshFrontend(frontend);
+      refreshUnjudged();
     },
   };
 }

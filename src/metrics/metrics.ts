@@ -45,6 +45,11 @@ export function createMetrics(build: { version: string; node: string }) {
       'Client connections turned away before they had a server.',
       ['frontend', 'reason'],
     ),
+    frontendUnjudged: counter(
+      'frontend_connections_unjudged_total',
+      'Clients let in without a look at the limits of their address, as the table of addresses was full or busy.',
+      ['frontend'],
+    ),
     frontendHeld: gauge('frontend_held', 'Clients that wait for a server now.', ['frontend']),
     frontendHoldSeconds: histogram(
       'frontend_hold_seconds',
@@ -94,6 +99,16 @@ export function createMetrics(build: { version: string; node: string }) {
       'backend',
       'server',
     ]),
+    serverConnectionsMax: gauge(
+      'server_connections_max',
+      'Connections of clients that the server may have at once (max_connections); absent where that is not limited.',
+      ['backend', 'server'],
+    ),
+    serverCircuitOpen: gauge(
+      'server_circuit_open',
+      '1 while the circuit breaker keeps clients from the server, 0 while it does not; absent without one.',
+      ['backend', 'server'],
+    ),
     serverConnections: counter('server_connections_total', 'Connections made to the server for clients.', [
       'backend',
       'server',
@@ -155,6 +170,16 @@ export function createMetrics(build: { version: string; node: string }) {
       'From the first bad sign of a primary to the election of the next.',
       ['backend'],
       SLOW_BUCKETS,
+    ),
+    rateLimitStoreUp: gauge(
+      'rate_limit_store_up',
+      '1 while rate limits are shared through the store, 0 while each process limits by itself; absent without one.',
+      ['store'],
+    ),
+    rateLimitStoreErrors: counter(
+      'rate_limit_store_errors_total',
+      'Exchanges with the store of rate limits that failed.',
+      ['store'],
     ),
     stateFileErrors: counter('state_file_errors_total', 'Writes of the state file that failed.', []),
     failovers: counter(
