@@ -72,6 +72,7 @@ export function stateJson(source: StateSource) {
       connections: gauge.connections,
       sessions: gauge.sessions,
       held: gauge.held,
+      unused: gauge.unused,
       /** The configuration has it no more; its last sessions go on. */
       leaving: gauge.leaving ?? false,
     })),
@@ -121,6 +122,10 @@ function serverJson(
     fresh: isFresh(result, now, view.freshnessMs),
     admin: server.admin,
     lag_seconds: facts?.lagSeconds ?? null,
+    lag_bytes: server.standing.lagBytes,
+    synchronous: server.standing.synchronous,
+    zone: server.zone,
+    backup: server.backup,
     replicating: facts?.replicating ?? null,
     upstream: facts?.upstream ?? null,
     position: last?.position ?? null,

@@ -27,7 +27,7 @@ export function statusText(
   const parts = [
     `pointsman ${version}, since ${since}${configText(config)}`,
     ...backends.map(backend => backendText(backend, now)),
-    ports,
+    [ports, ...unusedLines(frontends)].join('\n'),
   ];
   return parts.join('\n\n');
 }
@@ -40,6 +40,12 @@ function configText({ generation, applied_at: since, last_reload: last }: StateJ
     ? `${inForce}\nLAST RELOAD (${last.at}) CHANGED NOTHING: ${last.outcome}; the log says why`
     : inForce;
 }
+
+/** Why servers get no readers: what else an operator would have to guess. */
+const unusedLines = (frontends: StateJson['frontends']): readonly string[] =>
+  frontends.flatMap(({ name, unused }) =>
+    unused.map(({ server, why }) => `  ${name}: no new sessions to ${server}: ${why}`),
+  );
 
 function backendText(backend: BackendJson, now: number): string {
   const { name, protocol, primary, epoch, reasons, orchestrator, notes, disagreement, servers } = backend;

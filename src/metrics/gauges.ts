@@ -74,6 +74,8 @@ export function createGauges(metrics: Metrics, state: LiveState, clock: Clock): 
     metrics.serverWritable,
     metrics.serverRole,
     metrics.serverLag,
+    metrics.serverLagBytes,
+    metrics.frontendServerUsed,
     metrics.serverMissingTransactions,
     metrics.serverReplicationFault,
     metrics.backendPrimary,
@@ -113,12 +115,26 @@ export function createGauges(metrics: Metrics, state: LiveState, clock: Clock): 
     for (const role of roles)
       metrics.serverRole.set({ ...labels, role }, (facts?.role ?? 'unknown') === role ? 1 : 0);
     if (facts !== null && facts.lagSeconds !== null) metrics.serverLag.set(labels, facts.lagSeconds);
+    if (server.standing.lagBytes !== null) metrics.serverLagBytes.set(labels, server.standing.lagBytes);
     const missing = missingFromPrimary(server, view);
     if (missing !== null) metrics.serverMissingTransactions.set(labels, missing);
     metrics.backendPrimary.set(labels, view.primary === server.name ? 1 : 0);
   }
 
-  function refreshFrontend({ name: frontend, connections, held, bytesUp, bytesDown }: FrontendGauge): void {
+  /** Of ports for readers. A primary that stands in for replicas is 1 all the time: it may get any. */
+  function refreshUse({ name: frontend, backend, route, unused }: FrontendGauge): void {
+    if (route === 'primary') return;
+    const { servers = [], primary = null } = state.views().find(({ name }) => name === backend) ?? {};
+    for (const { name: server } of servers) {
+      if (server === primary && route === 'replica') continue;
+      const isUsed = !unused.some(each => each.server === server);
+      metrics.frontendServerUsed.set({ frontend, server }, isUsed ? 1 : 0);
+    }
+  }
+
+  function refreshFrontend(gauge: FrontendGauge): void {
+    const { name: frontend, connections, held, bytesUp, bytesDown } = gauge;
+    refreshUse(gauge);
     const seen = bytesSeen.get(frontend) ?? { up: 0, down: 0 };
     metrics.frontendConnectionsActive.set({ frontend }, connections);
     metrics.frontendHeld.set({ frontend }, held);

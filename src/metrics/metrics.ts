@@ -85,6 +85,16 @@ export function createMetrics(build: { version: string; node: string }) {
       'How far a replica is behind; absent when it is no replica or does not replicate.',
       ['backend', 'server'],
     ),
+    serverLagBytes: gauge(
+      'server_replication_lag_bytes',
+      'Bytes of the log that the primary has told of and the replica has not replayed; absent where it is not known.',
+      ['backend', 'server'],
+    ),
+    frontendServerUsed: gauge(
+      'frontend_server_used',
+      '1 if the server gets new sessions of this port for readers, 0 if it does not; /api/v1/state says why.',
+      ['frontend', 'server'],
+    ),
     serverReplicationFault: gauge(
       'server_replication_fault',
       '1 while the replication of the server has this fault; absent otherwise.',

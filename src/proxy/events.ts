@@ -1,5 +1,6 @@
 // What the proxy tells the rest: one observer, called at each step of a client connection. app wires it to metrics,
 // log and incidents. The proxy itself knows none of them.
+import { type UnusedServer } from '../topology/unused.ts';
 import { type Address } from '../core/address.ts';
 
 /** Why a client was turned away before it had a server. */
@@ -117,6 +118,8 @@ export interface FrontendGauge {
   readonly available: boolean;
   /** The configuration has it no more: its port is closed, and its last sessions go on. */
   readonly leaving?: true;
+  /** Servers that get no readers of it now, and why. */
+  readonly unused: readonly UnusedServer[];
   /** Since start, open sessions included. */
   readonly bytesUp: number;
   readonly bytesDown: number;

@@ -8,6 +8,7 @@ import { type Clock, type MonotonicMs, type Timer } from '../core/clock.ts';
 import { type Random } from '../core/random.ts';
 import { eligibilityOf } from '../topology/eligibility.ts';
 import { type BackendView } from '../topology/model.ts';
+import { unusedServers } from '../topology/unused.ts';
 import { createAdmission } from './admission.ts';
 import { type PickContext } from './balance/pickers.ts';
 import { AGE_LOOKS, ROOM_POLL_MS, SWEEP_MAX_MS } from './bounds.ts';
@@ -243,6 +244,7 @@ export class Frontend implements ChangeListener {
       held: tally.held,
       available: this.#ending === null && hasServer(this.#policy, this.#view(), clock.now()),
       ...(this.#ending === 'frontend-removed' ? { leaving: true } : {}),
+      unused: unusedServers(config, this.#view(), clock.now()),
       bytesUp: tally.bytesUp,
       bytesDown: tally.bytesDown,
     };

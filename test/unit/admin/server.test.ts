@@ -41,6 +41,7 @@ function frontend(name: string, available: boolean): FrontendGauge {
     available,
     bytesUp: 10,
     bytesDown: 20,
+    unused: [],
   };
 }
 

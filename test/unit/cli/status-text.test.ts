@@ -25,6 +25,7 @@ function print(...views: readonly BackendView[]): string {
       available: true,
       bytesUp: 0,
       bytesDown: 0,
+      unused: [],
     },
   ];
   const state = stateJson({

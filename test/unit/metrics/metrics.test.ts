@@ -102,6 +102,7 @@ test('metrics: bytes of open sessions count at each scrape, once', async () => {
           available: true,
           bytesUp,
           bytesDown: 7,
+          unused: [],
         },
       ],
     },

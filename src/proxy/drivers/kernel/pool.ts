@@ -14,6 +14,7 @@ import { STUCK_CHECK_MS, STUCK_STRIKES, WORKER_END_MS } from '../../bounds.ts';
 import { nothingInherited, type Inherited, type ListeningSocket, type Waiting } from '../../driver.ts';
 import { type CloseReason, type EngineObserver, type FrontendGauge } from '../../events.ts';
 import { eligibilityOf } from '../../../topology/eligibility.ts';
+import { unusedServers } from '../../../topology/unused.ts';
 import { type AddressTable } from '../../limits/address-table.ts';
 import { limitsClients } from '../../limits/client-limits.ts';
 import { planPorts, type PortPlan } from '../../ports.ts';
@@ -139,6 +140,7 @@ export class WorkerPool implements Proxy {
           !leaves &&
           hasServer(eligibilityOf(config), topology.view(config.backend), clock.now()),
         ...(leaves ? { leaving: true } : {}),
+        unused: leaves ? [] : unusedServers(config, topology.view(config.backend), clock.now()),
         bytesUp,
         bytesDown,
       };
