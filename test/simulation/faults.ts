@@ -13,6 +13,8 @@ export interface Operator {
   admin(server: SimServer, state: 'ready' | 'drain' | 'maintenance'): void;
   /** Pointsman ends, in good order or by `kill -9`, and is started again after a while. */
   restart(how: 'closed' | 'killed', downMs: number): void;
+  /** A changed configuration is applied: without this server, with other limits, or without the frontends of readers. */
+  reload(change: 'server' | 'limits' | 'readers', server: SimServer, isThere: boolean): void;
   /** Learned members only: this one is listed, or isn't. */
   list(server: SimServer, listed: boolean): void;
 }
@@ -142,6 +144,15 @@ export function apply(fault: Fault, world: FaultWorld): void {
     case 'leave':
       operator.list(server, false);
       return after(() => operator.list(server, true));
+    case 'reload-server':
+    case 'reload-limits':
+    case 'reload-readers': {
+      const change = (
+        { 'reload-server': 'server', 'reload-limits': 'limits', 'reload-readers': 'readers' } as const
+      )[fault.kind];
+      operator.reload(change, server, false);
+      return after(() => operator.reload(change, server, true));
+    }
     case 'drain':
     case 'maintenance':
       operator.admin(server, fault.kind);

@@ -94,6 +94,23 @@ export const mutants: Readonly<Record<string, Mutant>> = {
       },
     ],
   },
+  'sessions-of-before-are-forgotten': {
+    rule: 4,
+    seed: 5,
+    why: 'after a reload the sessions of before are supervised by nobody: a demotion leaves them to the old primary',
+    edits: [
+      {
+        file: 'proxy/connection.js',
+        text: '    rehost(host) {\n',
+        replacement: '    rehost(host) {\n        this.isOld = true;\n',
+      },
+      {
+        file: 'proxy/registry.js',
+        text: 'session.evict(reason)',
+        replacement: '!session.isOld && session.evict(reason)',
+      },
+    ],
+  },
   'a-replica-will-do': {
     rule: 5,
     why: 'when the primary is lost, whoever is left and answers is taken for it',

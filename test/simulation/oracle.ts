@@ -47,6 +47,9 @@ export class Oracle {
   #everFollowed = false;
   #epoch = 0;
   #straySessions = 0;
+  #reloads = 0;
+  /** By open session: how many reloads there had been when it began. */
+  readonly #open = new Map<object, { readonly server: Witness; readonly reloads: number }>();
   /** Was followed until the change that is being carried out now. */
   #leaving: Witness | null = null;
 
@@ -115,6 +118,10 @@ export class Oracle {
     this.#straySessions = 0;
     for (const witness of this.#witnesses.values())
       if (!witness.isMember) this.#straySessions += witness.sessions;
+  }
+
+  reloaded(): void {
+    this.#reloads += 1;
   }
 
   monitored(address: string): void {
@@ -195,12 +202,15 @@ export class Oracle {
     if (isPrimary) server.primarySessions += 1;
     if (!server.isMember) this.#straySessions += 1;
     const bornUnder = server.demotions;
+    const session = {};
+    this.#open.set(session, { server, reloads: this.#reloads });
     return {
       forwarded: () => {
         if (isPrimary) this.#judgeForwarding(server);
       },
       over: ours => {
         this.#mix(openedAt);
+        this.#open.delete(session);
         server.sessions -= 1;
         if (isPrimary) server.primarySessions -= 1;
         if (!server.isMember) this.#straySessions -= 1;
@@ -213,9 +223,12 @@ export class Oracle {
   settled(): void {
     const left = this.#leaving;
     this.#leaving = null;
-    if (left !== null && left.sessions > 0) {
-      this.violation(3, `${left.address} is the primary no more, and sessions to it go on`);
-    }
+    if (left === null || left.sessions === 0) return;
+    const isOld = [...this.#open.values()].some(
+      ({ server, reloads }) => server === left && reloads < this.#reloads,
+    );
+    const since = isOld ? ', of before a reload' : '';
+    this.violation(isOld ? 4 : 3, `${left.address} is the primary no more, and sessions to it go on${since}`);
   }
 
   /** After every step: what must hold at any time. */

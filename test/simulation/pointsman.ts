@@ -3,6 +3,7 @@
 // Made by simulation.ts, once at the start and once after each restart.
 
 import { backendSpecs, createMonitors, type Monitors } from '../../src/app/monitors.ts';
+import { applyConfig } from '../../src/app/reload.ts';
 import { type Config } from '../../src/config/schema.ts';
 import { formatAddress } from '../../src/core/address.ts';
 import { type Random } from '../../src/core/random.ts';
@@ -97,6 +98,32 @@ export class SimPointsman {
     const { disk, oracle } = this.#world;
     if (disk !== null) this.#writeLast = disk.follow(this.topology, this.clock, () => oracle.knowledge());
     this.#monitors.start();
+  }
+
+  /** Another configuration is applied, in the order of the program itself. */
+  async reload(config: Config): Promise<void> {
+    const { topology } = this;
+    const { oracle } = this.#world;
+    const nothing = { reconfigure: (): void => undefined };
+    const resolver = {
+      reconfigure(specs: ReturnType<typeof backendSpecs>) {
+        for (const { name, servers, slots } of specs) {
+          if (slots !== undefined) continue;
+          oracle.members(
+            servers.map(member => ({ name: member.name, address: formatAddress(member.address) })),
+          );
+          topology.setMembers(name, servers);
+        }
+      },
+    };
+    const parts = {
+      topology,
+      resolver,
+      proxy: this.#proxy,
+      monitors: this.#monitors,
+      orchestrators: nothing,
+    };
+    await applyConfig(parts, config);
   }
 
   /** At once and without a trace but what the kernel does. */

@@ -76,6 +76,9 @@ export const faultKinds = [
   'leave',
   'drain',
   'maintenance',
+  'reload-server',
+  'reload-limits',
+  'reload-readers',
 ] as const;
 export type FaultKind = (typeof faultKinds)[number];
 
@@ -123,7 +126,14 @@ const weights: Readonly<Record<FaultKind, number>> = {
   leave: 3,
   drain: 2,
   maintenance: 2,
+  // Drawn apart.
+  'reload-server': 0,
+  'reload-limits': 0,
+  'reload-readers': 0,
 };
+const reloads = ['reload-limits', 'reload-limits', 'reload-server', 'reload-readers'] as const;
+/** One seed in so many reloads, and does so often: what the others do stays what it was before there were reloads. */
+const RELOADING_SEEDS = 10;
 /** Of a pair of masters, which nobody manages. */
 const ofPairs: ReadonlySet<FaultKind> = new Set(['replica-slow', 'replica-stopped']);
 const ofClusters: ReadonlySet<FaultKind> = new Set([
@@ -188,7 +198,15 @@ export function generate(seed: number): Scenario {
     stateFile: random() < 0.75,
   };
   const faults = Array.from({ length: whole(random, 2, 18) }, () => drawFault(random, setup));
-  return { setup, faults: faults.sort((a, b) => a.atMs - b.atMs) };
+  const all = seed % RELOADING_SEEDS === 5 ? [...faults, ...drawReloads(random, setup)] : faults;
+  return { setup, faults: all.sort((a, b) => a.atMs - b.atMs) };
+}
+
+function drawReloads(random: Random, setup: Setup): readonly Fault[] {
+  return Array.from({ length: whole(random, 2, 8) }, () => ({
+    ...drawFault(random, setup),
+    kind: pick(random, reloads),
+  }));
 }
 
 function drawFault(random: Random, { protocol, durationMs, servers, learned }: Setup): Fault {

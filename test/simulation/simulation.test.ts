@@ -34,13 +34,16 @@ test('simulation: a million steps break no safety rule', async () => {
   let steps = 0;
   let changes = 0;
   let restarts = 0;
+  let reloads = 0;
   for (let seed = 1; steps < STEPS; seed += 1) {
     const result = await run(generate(seed));
     assert.equal(result.violation, null, `seed ${seed}: ${JSON.stringify(result.violation)}`);
     steps += result.steps;
     changes += result.changes;
     restarts += result.restarts;
+    reloads += result.reloads;
   }
+  assert.ok(reloads > 20, `only ${reloads} reloads`);
   assert.ok(restarts > 20, `only ${restarts} restarts of Pointsman`);
   assert.ok(
     changes > 100,

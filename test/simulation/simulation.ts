@@ -22,7 +22,7 @@ import { type Truths, type Violation } from './truths.ts';
 import { MysqlTruths } from './truths-mysql.ts';
 import { PostgresTruths } from './truths-postgres.ts';
 import { RedisTruths } from './truths-redis.ts';
-import { BACKEND, configOf, MAX_SERVERS, serversOf, SYSTEM } from './world.ts';
+import { BACKEND, configOf, MAX_SERVERS, serversOf, SYSTEM, unedited } from './world.ts';
 
 export interface RunResult {
   readonly steps: number;
@@ -32,6 +32,7 @@ export interface RunResult {
   readonly tally: Tally;
   readonly changes: number;
   readonly restarts: number;
+  readonly reloads: number;
 }
 
 export interface RunOptions {
@@ -49,6 +50,7 @@ const FIRST_OPINION_MAX_MS = 100;
 export async function run({ setup, faults }: Scenario, { rule }: RunOptions = {}): Promise<RunResult> {
   const time = new SimTime();
   const random = seededRandom(setup.seed + 1);
+  let edits = unedited;
   const config = configOf(setup);
   let branch = 1;
   const branches = (): number => (branch += 1);
@@ -69,7 +71,7 @@ export async function run({ setup, faults }: Scenario, { rule }: RunOptions = {}
     truthsOf(setup),
     () => time.now,
   );
-  const told = { changes: 0, restarts: 0 };
+  const told = { changes: 0, restarts: 0, reloads: 0 };
   const pointsmanWorld = {
     config,
     backend: BACKEND,
@@ -87,6 +89,7 @@ export async function run({ setup, faults }: Scenario, { rule }: RunOptions = {}
   /** `null` while it is away. */
   let pointsman: SimPointsman | null = null;
   let startIsDue = true;
+  let reloadIsDue = false;
   let ended = false;
   /** The members, since it was started. */
   let isTold = false;
@@ -122,7 +125,8 @@ export async function run({ setup, faults }: Scenario, { rule }: RunOptions = {}
   const begin = async (): Promise<void> => {
     startIsDue = false;
     oracle.members([]);
-    pointsman = new SimPointsman(pointsmanWorld);
+    reloadIsDue = false;
+    pointsman = new SimPointsman({ ...pointsmanWorld, config: configOf(setup, edits) });
     // Learned members are those of the state file until they are told anew.
     const known = pointsman.topology.view(BACKEND).servers;
     oracle.members(known.map(({ name, address }) => ({ name, address: formatAddress(address) })));
@@ -130,6 +134,15 @@ export async function run({ setup, faults }: Scenario, { rule }: RunOptions = {}
     isTold = false;
     await pointsman.start();
     if (setup.orchestrated) time.schedule(random() * FIRST_OPINION_MAX_MS, opine);
+  };
+  /** As `begin`: for as long as the promises of a reload take. */
+  const reload = async (): Promise<void> => {
+    reloadIsDue = false;
+    if (pointsman === null) return;
+    told.reloads += 1;
+    const next = configOf(setup, edits);
+    oracle.reloaded();
+    await pointsman.reload(next);
   };
   const leftOver = (which: SimPointsman): void => {
     const left = which.leftovers();
@@ -167,6 +180,19 @@ export async function run({ setup, faults }: Scenario, { rule }: RunOptions = {}
       };
       time.schedule(downMs, goOn);
     },
+    reload(change, server, isThere) {
+      const without = new Set(edits.without);
+      if (change === 'server' && isThere) without.delete(server.name);
+      // Somebody must be left, and learned members stand in no file.
+      else if (change === 'server' && !setup.learned && without.size + 1 < setup.servers)
+        without.add(server.name);
+      edits = {
+        without,
+        limits: edits.limits + (change === 'limits' ? 1 : 0),
+        writersOnly: change === 'readers' ? !isThere : edits.writersOnly,
+      };
+      reloadIsDue = true;
+    },
     /** A spare takes the place of one that leaves, or goes itself: somebody must be left. */
     list(server, isListed) {
       if (!setup.learned) return;
@@ -193,6 +219,7 @@ export async function run({ setup, faults }: Scenario, { rule }: RunOptions = {}
   const until = async (endMs: number): Promise<void> => {
     for (;;) {
       if (startIsDue) await begin();
+      if (reloadIsDue) await reload();
       if (failure() !== null || !time.step(endMs)) return;
       oracle.afterStep();
       if (time.stepsNow > STEPS_AT_ONCE_MAX)
@@ -216,6 +243,8 @@ export async function run({ setup, faults }: Scenario, { rule }: RunOptions = {}
     ended = true;
     if (failure() === null) {
       for (const [server, path] of paths) heal(server, path, operator);
+      if (edits !== unedited) reloadIsDue = true;
+      edits = { ...unedited, limits: edits.limits };
       cluster.heal(oracle.lineage ?? { systemId: SYSTEM, timeline: 1 });
       ended = false;
       await until(time.now + setup.restMs);

@@ -31,23 +31,37 @@ const orchestrator = {
   redis: { sentinel: { addresses: ['10.0.0.9:26379'], max_servers: MAX_SERVERS } },
 } as const;
 
-export function configOf(setup: Setup): Config {
+/** What an operator has written into the configuration since the start. */
+export interface Edits {
+  /** Configured servers that are left out, by name. */
+  readonly without: ReadonlySet<string>;
+  /** Counts the changes of limits: each makes others. */
+  readonly limits: number;
+  /** Only the frontend for writers is there. */
+  readonly writersOnly: boolean;
+}
+
+export const unedited: Edits = { without: new Set(), limits: 0, writersOnly: false };
+
+export function configOf(setup: Setup, edits: Edits = unedited): Config {
   const ms = (value: number): string => `${value}ms`;
   const frontend = (route: string, port: number): object => ({
     bind: `127.0.0.1:${port}`,
     backend: BACKEND,
     route,
     hold: ms(setup.holdMs),
-    hold_max: setup.holdMax,
+    hold_max: setup.holdMax + edits.limits,
+    max_connections: 1000 + edits.limits,
     connect_timeout: ms(setup.connectTimeoutMs),
   });
   const readers = setup.readers.map((route, index) => [route, frontend(route, 6001 + index)] as const);
-  const servers = Array.from(
-    { length: setup.servers },
-    (_, i) => [`s${i + 1}`, `10.0.0.${i + 1}:5432`] as const,
-  );
+  const all = Array.from({ length: setup.servers }, (_, i) => [`s${i + 1}`, `10.0.0.${i + 1}:5432`] as const);
+  const servers = all.filter(([name]) => !edits.without.has(name));
   return configSchema.parse({
-    frontends: { rw: frontend('primary', 6000), ...Object.fromEntries(readers) },
+    frontends: {
+      rw: frontend('primary', 6000),
+      ...(edits.writersOnly ? {} : Object.fromEntries(readers)),
+    },
     backends: {
       [BACKEND]: {
         protocol: setup.protocol,

@@ -19,6 +19,11 @@ const STOP_MAX_MS = 10_000;
 
 export interface PointsmanProcess {
   readonly pid: number;
+  /** Its configuration. */
+  readonly file: string;
+  /** Writes another one; it is applied when it is told so. */
+  configure(config: object): void;
+  reload(token: string): Promise<{ status: number; body: Record<string, unknown> }>;
   readonly admin: string;
   /** Bound address of a frontend. */
   frontend(name: string): Address;
@@ -40,7 +45,10 @@ export async function runPointsman(
 ): Promise<PointsmanProcess> {
   const directory = mkdtempSync(join(tmpdir(), 'pointsman-test-'));
   const file = join(directory, 'pointsman.yaml');
-  writeFileSync(file, stringify({ admin: { bind: '127.0.0.1:0' }, ...config }));
+  const configure = (next: object): void => {
+    writeFileSync(file, stringify({ admin: { bind: '127.0.0.1:0' }, ...next }));
+  };
+  configure(config);
   const [command = process.execPath, ...args] = options.command ?? [process.execPath];
   const child = spawn(command, [...args, MAIN, 'run', '-c', file], {
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -71,6 +79,13 @@ export async function runPointsman(
     fetch(admin + path, { headers: { connection: 'close' } });
   return {
     pid: child.pid ?? -1,
+    file,
+    configure,
+    async reload(token) {
+      const headers = { connection: 'close', authorization: `Bearer ${token}` };
+      const answer = await fetch(`${admin}/api/v1/reload`, { method: 'POST', headers });
+      return { status: answer.status, body: (await answer.json()) as Record<string, unknown> };
+    },
     admin,
     frontend(name) {
       const [host = '', port = ''] = (binds[name] ?? '').split(/:(?=\d+$)/);
