@@ -13,6 +13,7 @@ import { createEvents } from './events.ts';
 import { explainRoute } from './explain.ts';
 import { operateRoutes } from './operate.ts';
 import { reloadRoute } from './reload.ts';
+import { restartRoute, type RestartSource } from './restart.ts';
 import { type Reply, type Route } from './route.ts';
 import { runbookRoutes, type RunbookDesk } from './runbook.ts';
 import { json, text } from './server.ts';
@@ -28,6 +29,7 @@ export interface RoutesSource {
   readonly log: Logger;
   refreshMetrics(): void;
   reload(who: string): Promise<ReloadOutcome>;
+  restart: RestartSource['restart'];
   incidents(): readonly Incident[];
   readonly runbooks: RunbookDesk;
 }
@@ -46,6 +48,7 @@ export function adminRoutes(source: RoutesSource): readonly Route[] {
       return config.admin.token;
     },
     reload: (who: string) => source.reload(who),
+    restart: (who: string) => source.restart(who),
   };
   return [
     get('/', () => consolePage),
@@ -63,6 +66,7 @@ export function adminRoutes(source: RoutesSource): readonly Route[] {
     ...sessionsRoutes(operating),
     reloadRoute(operating),
     ...runbookRoutes(source.runbooks, operating),
+    restartRoute(operating),
   ];
 }
 

@@ -3,6 +3,7 @@
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { type Address, formatAddress } from '../core/address.ts';
+import { descriptorOf } from '../core/descriptor.ts';
 import { describeError, PointsmanError } from '../core/errors.ts';
 import { ADMIN_STREAM_MAX_BYTES } from '../core/limits.ts';
 import { type Logger } from '../core/logger.ts';
@@ -10,6 +11,9 @@ import { findRoute, type Reply, type Route, type StreamReply } from './route.ts'
 
 export interface AdminServer {
   readonly address: Address;
+  readonly descriptors: readonly number[];
+  /** Listens no more; requests that are under way go on until it is closed. */
+  stop(): void;
   close(): Promise<void>;
 }
 
@@ -37,13 +41,14 @@ export async function startAdminServer(
   bind: Address,
   routes: readonly Route[],
   log: Logger,
+  inherited: readonly { readonly fd: number }[] = [],
 ): Promise<AdminServer> {
   const options = { connectionsCheckingInterval: LATENESS_INTERVAL_MS };
   const server = createServer(options, (request, response) => void respond(routes, log, request, response));
   server.maxConnections = MAX_CONNECTIONS;
   server.requestTimeout = REQUEST_TIMEOUT_MS;
   server.headersTimeout = REQUEST_TIMEOUT_MS;
-  await listen(server, bind);
+  await listen(server, bind, inherited[0]);
   server.on('error', error =>
     log.error({ ...describeError(error) }, 'admin: a connection could not be accepted'),
   );
@@ -52,6 +57,11 @@ export async function startAdminServer(
     typeof bound === 'object' && bound !== null ? { host: bound.address, port: bound.port } : bind;
   return {
     address,
+    descriptors: descriptorOf(server),
+    stop() {
+      server.close();
+      server.closeIdleConnections();
+    },
     close: () =>
       new Promise(resolve => {
         server.close(() => resolve());
@@ -60,7 +70,7 @@ export async function startAdminServer(
   };
 }
 
-function listen(server: Server, bind: Address): Promise<void> {
+function listen(server: Server, bind: Address, inherited?: { readonly fd: number }): Promise<void> {
   return new Promise((resolve, reject) => {
     const refused = (error: Error): void => {
       const { code } = describeError(error);
@@ -68,7 +78,7 @@ function listen(server: Server, bind: Address): Promise<void> {
       reject(new PointsmanError('BIND_FAILED', message, { cause: error }));
     };
     server.once('error', refused);
-    server.listen(bind.port, bind.host, () => {
+    server.listen(inherited ?? { port: bind.port, host: bind.host }, () => {
       server.off('error', refused);
       resolve();
     });

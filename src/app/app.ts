@@ -16,9 +16,12 @@ import { createGauges } from '../metrics/gauges.ts';
 import { createMetrics } from '../metrics/metrics.ts';
 import { incidentMetrics, reloadMetrics, revisedLossMetrics, topologyMetrics } from '../metrics/observers.ts';
 import { describeChange } from '../topology/describe.ts';
+import { type Topic } from '../core/topic.ts';
+import { type Inherited, type Waiting } from '../proxy/driver.ts';
 import { type Proxy } from '../proxy/proxy.ts';
 import { IncidentRecorder, type Incident } from '../topology/incidents.ts';
 import { hasRoles, type BackendChange } from '../topology/model.ts';
+import { writeState } from '../topology/saved.ts';
 import { Topology } from '../topology/topology.ts';
 import { ConfigWatch } from './config-watch.ts';
 import { directivesOf, keptIn } from '../runbook/runbooks.ts';
@@ -28,10 +31,15 @@ import { backendSpecs, createMonitors, type Monitors } from './monitors.ts';
 import { createOrchestrators } from './orchestrators.ts';
 import { createProxyObserver } from './proxy-observer.ts';
 import { createRateLimitStore } from './rate-limits/create.ts';
+import { type Succession } from './handover.ts';
+import { ADMIN_NAME, type InheritedSockets } from './inherited.ts';
+import { type Predecessor } from './predecessor.ts';
 import { Reloader } from './reload.ts';
+import { Restarter } from './restart.ts';
 import { Resolver } from './resolver.ts';
 import { createRunbooks, deskOf, runbookOf } from './runbooks.ts';
 import { StateFile } from './state-file.ts';
+import { warmedUp } from './warm-up.ts';
 
 /** For the answer to the very call that moved it. */
 const ADMIN_LINGER_MS = 1000;
@@ -46,6 +54,15 @@ export interface AppDeps {
   readonly source: ConfigSource | null;
   /** What programs that are run inherit. */
   readonly environment?: Readonly<Record<string, string>>;
+  /** What this process was born with, and from whom; `null`: it has no successor either. */
+  readonly birth: Birth | null;
+}
+
+export interface Birth {
+  readonly inherited: InheritedSockets;
+  readonly predecessor: Predecessor | null;
+  /** Why it can't be replaced by another process, if it can't. */
+  readonly impediment: string | null;
 }
 
 export interface ConfigSource {
@@ -64,25 +81,34 @@ export interface App {
   config(): Config;
   /** Applies what the configuration is now, or nothing of it. `who`: asked for it. */
   reload(who: string): Promise<ReloadOutcome>;
+  /** Hands the ports to a successor; what has been accepted goes on here. `who`: asked for it. Never rejects. */
+  restart(who: string): Promise<Succession>;
+  /** The process id of the successor that has taken over. */
+  readonly succeeded: Topic<number>;
+  /** Whether clients are served: no worker is missing or hangs. */
+  isAlive(): boolean;
   /** Stops accepting, lets sessions end until the deadline, closes the rest, then everything else. */
-  drain(deadlineMs: number): Promise<void>;
+  drain(deadlineMs: number, waiting: Waiting): Promise<void>;
   /** Ends everything now. */
   close(): Promise<void>;
 }
 
 /** Opens every socket or none: a failed bind closes what was opened and throws BIND_FAILED. The state file's errors come first. */
 export async function startApp(config: Config, deps: AppDeps): Promise<App> {
-  const { clock, random, log, version, node, source, environment = {} } = deps;
+  const { clock, random, log, version, node, source, birth, environment = {} } = deps;
   const createEngine = await chooseEngine(config);
+  const predecessor = birth?.predecessor ?? null;
+  const known = await predecessor?.claim();
   const specs = backendSpecs(config);
   const stateFile = config.stateFile === null ? null : await StateFile.open(config.stateFile, { clock, log });
-  const kept = keptIn(stateFile?.saved ?? new Map(), backend =>
+  const saved = known ?? stateFile?.saved;
+  const kept = keptIn(saved ?? new Map(), backend =>
     log.error(
       { backend },
       'what the state file holds of its runbook is not understood, and counts as nothing',
     ),
   );
-  const topology = new Topology(specs, clock, stateFile?.saved, directivesOf(kept, config));
+  const topology = new Topology(specs, clock, saved, directivesOf(kept, config));
   const incidents = new IncidentRecorder(clock);
   const metrics = createMetrics({ version, node });
   // The order is the contract: the incident is on record before the proxy closes sessions and counts them into it.
@@ -93,7 +119,8 @@ export async function startApp(config: Config, deps: AppDeps): Promise<App> {
     resolver.askNow(...server);
   };
   const observer = createProxyObserver(metrics, incidents, log, askNow);
-  const proxy = createEngine({ topology, clock, random, observer, log });
+  const inherited: Inherited = (...place) => birth?.inherited.take(...place) ?? [];
+  const proxy = createEngine({ topology, clock, random, observer, log, inherited });
   const sessionsOf: Proxy['sessionsOf'] = (...of) => proxy.sessionsOf(...of);
   const reloadMetered = reloadMetrics(metrics, clock);
   let status: ConfigStatus = { generation: 1, appliedAt: clock.wall(), lastReload: null };
@@ -179,7 +206,39 @@ export async function startApp(config: Config, deps: AppDeps): Promise<App> {
     clock,
     log,
   });
+  const restarter = new Restarter({
+    clock,
+    log,
+    impediment() {
+      if (birth === null) return 'this one is not to be restarted';
+      const running = Object.keys(reloader.config.backends).find(
+        backend => (runbooks.status(backend)?.run ?? null) !== null,
+      );
+      return running === undefined ? birth.impediment : `a runbook of ${running} is under way`;
+    },
+    sockets: () => {
+      const { address, descriptors } = admin ?? { address: config.admin.bind, descriptors: [] };
+      const ours = descriptors.map(fd => ({ name: ADMIN_NAME, fd, address }));
+      return [...proxy.listening(), ...ours].map(socket => ({
+        ...socket,
+        isKept: birth?.inherited.isKept(socket.fd) ?? false,
+      }));
+    },
+    async lend() {
+      await stateFile?.lend();
+      return writeState(runbooks.save(topology.save()));
+    },
+    takeBack: () => stateFile?.takeBack(),
+  });
+  restarter.succeeded.subscribe(() => {
+    watch.set(false);
+    void reloader.end();
+    runbooks.stop();
+    admin?.stop();
+    clock.schedule(ADMIN_LINGER_MS, () => void admin?.close());
+  });
   async function close(): Promise<void> {
+    restarter.end();
     watch.set(false);
     await reloader.end();
     runbooks.stop();
@@ -214,44 +273,64 @@ export async function startApp(config: Config, deps: AppDeps): Promise<App> {
     incidents: () => incidents.list(),
     runbooks: deskOf(runbooks, topology),
     reload: who => reloader.reload(who),
+    restart: who => restarter.restart(who),
   });
-  try {
-    admin = await startAdminServer(config.admin.bind, routes, log);
+  async function openPorts(): Promise<AdminServer> {
+    const { bind } = config.admin;
+    const opened = (admin = await startAdminServer(bind, routes, log, inherited(ADMIN_NAME, bind)));
     await proxy.listen();
+    birth?.inherited.closeRest(log);
+    return opened;
+  }
+  function startAsking(): void {
+    // The file follows first, and hears last: whoever serves clients has heard of a change before it is written.
+    stateFile?.follow(
+      topology,
+      () => metrics.stateFileErrors.inc(),
+      state => runbooks.save(state),
+    );
+    // Of a successor those of the one before have stopped: it may persist nothing since the file was lent.
+    runbooks.start();
+    monitors.start();
+    resolver.start();
+    orchestrators.start();
+  }
+  let opened: AdminServer;
+  try {
+    // Whoever succeeds another takes clients when it has servers for them: until then the other one does.
+    if (predecessor !== null) {
+      startAsking();
+      await warmedUp(proxy, topology, clock);
+    }
+    opened = await openPorts();
+    if (predecessor === null) startAsking();
   } catch (thrown) {
     await close();
     throw thrown;
   }
-  // Followed last: whoever serves clients has heard of a change before it is written.
-  stateFile?.follow(
-    topology,
-    () => metrics.stateFileErrors.inc(),
-    state => runbooks.save(state),
-  );
-  runbooks.start();
-  monitors.start();
-  resolver.start();
-  orchestrators.start();
   watch.set(config.reloadOnChange);
   rateLimits?.start();
   const frontends = new Map(proxy.frontends().map(({ name, bind }) => [name, bind]));
   log.info(
     {
       version,
-      admin: formatAddress(admin.address),
+      admin: formatAddress(opened.address),
       frontends: Object.fromEntries([...frontends].map(([name, bind]) => [name, formatAddress(bind)])),
     },
     'pointsman runs',
   );
   return {
-    admin: admin.address,
+    admin: opened.address,
     frontends,
     topology,
     incidents,
     config: () => reloader.config,
+    restart: who => restarter.restart(who),
+    succeeded: restarter.succeeded,
+    isAlive: () => proxy.isAlive(),
     reload: who => reloader.reload(who),
-    async drain(deadlineMs) {
-      await proxy.drain(deadlineMs);
+    async drain(deadlineMs, waiting) {
+      await proxy.drain(deadlineMs, waiting);
       await close();
     },
     close,

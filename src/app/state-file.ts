@@ -49,6 +49,7 @@ export class StateFile {
   /** Of the newest write; `null`: it went well. */
   #failure: string | null = null;
   #isTakenOver = false;
+  #isLent = false;
   #closing: Promise<void> | null = null;
 
   private constructor(path: string, owner: StateOwner, saved: SavedState, { clock, log }: StateFileDeps) {
@@ -110,7 +111,23 @@ export class StateFile {
     this.#write();
     await this.#writing;
     if (this.#isTakenOver) throw new Error('another Pointsman writes it');
+    if (this.#isLent) throw new Error('a successor has it');
     if (this.#failure !== null) throw new Error(this.#failure);
+  }
+
+  /** Writes what there is, and lets a successor have the file. Rejects where that can't be. */
+  async lend(): Promise<void> {
+    this.#write();
+    await this.#writing;
+    this.#isLent = true;
+    await this.#owner.release();
+  }
+
+  /** The successor is gone. */
+  takeBack(): void {
+    this.#isLent = false;
+    this.#written = '';
+    this.#write();
   }
 
   /** Writes a last time, and lets others have the file. Never rejects; waits two seconds at most. */
@@ -158,7 +175,7 @@ export class StateFile {
   async #writeAll(): Promise<void> {
     // Whoever has to hear of a change first, the proxy above all, has then heard of it.
     await Promise.resolve();
-    while (this.#isDue && !this.#isTakenOver && this.#followed !== null) {
+    while (this.#isDue && !this.#isTakenOver && !this.#isLent && this.#followed !== null) {
       this.#isDue = false;
       await this.#writeOnce(this.#followed);
     }

@@ -55,6 +55,7 @@ export class StateOwner {
 
   async release(): Promise<void> {
     const lock = this.#isHeld ? await this.#read() : null;
+    this.#isHeld = false;
     if (lock?.owner === this.token) await unlink(this.#lockFile);
   }
 

@@ -37,13 +37,14 @@ export async function callAdmin(
   method: 'GET' | 'POST',
   path: string,
   shape: Shape,
+  timeoutMs: number = TIMEOUT_MS,
 ): Promise<AdminAnswer> {
   if (method === 'POST' && token !== null && !TOKEN.test(token)) {
     return { ok: false, why: 'POINTSMAN_TOKEN is not a token: it holds spaces, line ends or other signs' };
   }
   const authorization = method === 'POST' && token !== null ? { authorization: `Bearer ${token}` } : {};
   try {
-    const { status, text } = await send(url + path, method, authorization);
+    const { status, text } = await send(url + path, method, authorization, timeoutMs);
     const body = readJson(text);
     if (body !== undefined && (status !== 200 || isShaped(body, shape))) return { ok: true, status, body };
     return { ok: false, why: `what answers at ${url} is no Pointsman (HTTP ${status})` };
@@ -62,14 +63,15 @@ function send(
   url: string,
   method: string,
   headers: Readonly<Record<string, string>>,
+  timeoutMs: number,
 ): Promise<{ status: number; text: string }> {
   const request = url.startsWith('https:') ? httpsRequest : httpRequest;
   return new Promise((resolve, reject) => {
     const call = request(url, { method, headers: { connection: 'close', ...headers } }, response =>
       read(response).then(text => resolve({ status: response.statusCode ?? 0, text }), reject),
     );
-    const timer = systemClock.schedule(TIMEOUT_MS, () =>
-      call.destroy(new Error(`no answer within ${TIMEOUT_MS / 1000} s`)),
+    const timer = systemClock.schedule(timeoutMs, () =>
+      call.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)),
     );
     call.on('error', reject);
     call.on('close', () => timer.cancel());

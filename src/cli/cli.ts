@@ -14,6 +14,7 @@ import { isPlace, operate } from './operate.ts';
 import { complain, endureClosedPipes } from './output.ts';
 import { probe } from './probe.ts';
 import { reload } from './reload.ts';
+import { restart } from './restart.ts';
 import { run } from './run.ts';
 import { operateRunbook } from './runbook.ts';
 import { schema } from './schema.ts';
@@ -225,6 +226,13 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
         const done = argv.action === 'resume' && argv.done ? '?done=1' : '';
         return answer(() => operateRunbook(`runbook/${argv.action}${done}`, argv.backend, argv));
       },
+    )
+    .command(
+      'restart',
+      'Replace a running one by the program and the configuration on disk; nobody is refused',
+      builder =>
+        builder.options(adminOptions).example('$0 restart', 'SIGUSR2 does the same, and says it in the log'),
+      argv => answer(() => restart(argv)),
     )
     .command(
       'schema',

@@ -4,7 +4,8 @@
 import { hrtime } from 'node:process';
 import { systemClock, type Clock, type MonotonicMs } from './clock.ts';
 
-function machineMs(): number {
+/** The machine's own clock, CLOCK_MONOTONIC. */
+export function machineMs(): number {
   const [seconds, nanoseconds] = hrtime();
   return seconds * 1000 + nanoseconds / 1e6;
 }

@@ -75,6 +75,8 @@ export interface Proxy {
   sessions(filter: SessionFilter): Promise<SessionList>;
   /** Closes sessions by the ids that `sessions` told; resolves to how many ended by it. */
   closeSessions(ids: readonly string[], reason: CloseReason): Promise<number>;
+  /** Whether all that serves clients is there and moves. */
+  isAlive(): boolean;
   /** What it accepts from, to be handed to a successor. */
   listening(): readonly ListeningSocket[];
   /**
@@ -265,6 +267,7 @@ export function createProxy(deps: ProxyDeps): LocalProxy {
           addresses === null ? [] : [[name, addresses]],
         ),
       ),
+    isAlive: () => true,
     listening: () => all().flatMap(frontend => frontend.listening()),
     async drain(deadlineMs, waiting = 'refuse') {
       for (const frontend of all()) {

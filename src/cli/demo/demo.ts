@@ -139,6 +139,7 @@ function startPointsman(pg1: PostgresNode, pg2: PostgresNode): Promise<App> {
     version,
     node: process.version,
     source: null,
+    birth: null,
   });
 }
 

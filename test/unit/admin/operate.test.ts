@@ -90,6 +90,7 @@ backends:
       abort: () => ({ ok: true as const, run: 1 }),
       hasBackend: () => true,
     },
+    restart: () => assert.fail('nobody asks for it'),
   };
   const admin = await startAdminServer({ host: '127.0.0.1', port: 0 }, adminRoutes(source), log);
   const url = `http://127.0.0.1:${admin.address.port}`;

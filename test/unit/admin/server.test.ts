@@ -78,6 +78,7 @@ describe('admin', () => {
         abort: () => ({ ok: true as const, run: 1 }),
         hasBackend: () => true,
       },
+      restart: () => assert.fail('nobody asks for it'),
     });
     admin = await startAdminServer({ host: '127.0.0.1', port: 0 }, routes, silentLogger);
     url = `http://127.0.0.1:${admin.address.port}`;

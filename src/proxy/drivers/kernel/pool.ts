@@ -152,6 +152,10 @@ export class WorkerPool implements Proxy {
     return this.#sums.sessions(backend, server);
   }
 
+  isAlive(): boolean {
+    return this.#threads.every(thread => thread.isAlive);
+  }
+
   listening(): readonly ListeningSocket[] {
     return [...this.#listeners].flatMap(([name, all]) =>
       all.map(({ fd, address }) => ({ name, fd, address })),

@@ -113,6 +113,11 @@ export class WorkerThread {
     await ended;
   }
 
+  /** It accepts clients, and applies the views that it is shown. */
+  get isAlive(): boolean {
+    return this.#ready && this.#strikes === 0;
+  }
+
   /** Resolves when it has nothing to do with its listening sockets any more: it was told to end, or died. */
   released(): Promise<void> {
     if (this.#worker === null) return Promise.resolve();
