@@ -26,6 +26,7 @@ redis-tools:redis-benchmark
 sysbench:sysbench
 nginx:/usr/sbin/nginx
 curl:curl
+systemd:systemd-socket-activate
 '"$*"
 
 # A full path need not be a program: the stream module of nginx is a library.

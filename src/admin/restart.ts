@@ -2,10 +2,10 @@
 // one serves, or why it doesn't and all goes on as before. Needs the token. The restart itself stands in app/restart.ts.
 
 import { type Route } from './route.ts';
-import { refuse, type OperateSource } from './operate.ts';
+import { refuse, type Guard } from './guard.ts';
 import { json } from './server.ts';
 
-export interface RestartSource extends Pick<OperateSource, 'token' | 'log'> {
+export interface RestartSource extends Guard {
   restart(
     who: string,
   ): Promise<{ readonly ok: true; readonly pid: number } | { readonly ok: false; readonly why: string }>;

@@ -58,7 +58,7 @@ export class InheritedSockets {
       note !== null && note.parent === ppid
         ? note.sockets.map((socket, index) => ({ ...socket, fd: FIRST_FD + index }))
         : fromSystemd(env, pid);
-    delete env[HANDOVER_ENV];
+    Reflect.deleteProperty(env, HANDOVER_ENV);
     delete env['LISTEN_PID'];
     delete env['LISTEN_FDS'];
     delete env['LISTEN_FDNAMES'];
