@@ -1,7 +1,15 @@
 // The admin HTTP server: listens, finds the route for a method and a path, and sends what it answers, whole or as a stream.
 // Knows HTTP and nothing of databases. Owned by app, which passes the routes.
 
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
+import { type SecureContextOptions } from 'node:tls';
 import { type Address, formatAddress } from '../core/address.ts';
 import { descriptorOf } from '../core/descriptor.ts';
 import { describeError, PointsmanError } from '../core/errors.ts';
@@ -36,15 +44,22 @@ export const text = (body: string, status = 200): Reply => ({
   body,
 });
 
+/** What the server shows; asked again after `follow` told that it is another. */
+export interface AdminTls {
+  /** With `ca`, nobody is answered who shows no certificate that it vouches for. */
+  readonly admin: SecureContextOptions | null;
+  followAdmin(renewed: () => void): void;
+}
+
 /** Throws BIND_FAILED when the address can't be had. */
 export async function startAdminServer(
   bind: Address,
   routes: readonly Route[],
   log: Logger,
   inherited: readonly { readonly fd: number }[] = [],
+  tls: AdminTls | null = null,
 ): Promise<AdminServer> {
-  const options = { connectionsCheckingInterval: LATENESS_INTERVAL_MS };
-  const server = createServer(options, (request, response) => void respond(routes, log, request, response));
+  const server = createFor((request, response) => void respond(routes, log, request, response), tls);
   server.maxConnections = MAX_CONNECTIONS;
   server.requestTimeout = REQUEST_TIMEOUT_MS;
   server.headersTimeout = REQUEST_TIMEOUT_MS;
@@ -68,6 +83,22 @@ export async function startAdminServer(
         server.closeAllConnections();
       }),
   };
+}
+
+/** HTTP, or HTTPS where there is something to show. */
+function createFor(answers: RequestListener, tls: AdminTls | null): Server {
+  const options = { connectionsCheckingInterval: LATENESS_INTERVAL_MS };
+  const shown = tls?.admin ?? null;
+  if (tls === null || shown === null) return createServer(options, answers);
+  const requestCert = shown.ca !== undefined;
+  const server = createSecureServer(
+    { ...options, ...shown, requestCert, rejectUnauthorized: true, handshakeTimeout: REQUEST_TIMEOUT_MS },
+    answers,
+  );
+  tls.followAdmin(() => {
+    if (tls.admin !== null) server.setSecureContext(tls.admin);
+  });
+  return server;
 }
 
 function listen(server: Server, bind: Address, inherited?: { readonly fd: number }): Promise<void> {

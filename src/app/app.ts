@@ -39,6 +39,7 @@ import { Restarter } from './restart.ts';
 import { Resolver } from './resolver.ts';
 import { createRunbooks, deskOf, runbookOf } from './runbooks.ts';
 import { StateFile } from './state-file.ts';
+import { CertificateKeeper } from './tls/keeper.ts';
 import { warmedUp } from './warm-up.ts';
 
 /** For the answer to the very call that moved it. */
@@ -111,6 +112,7 @@ export async function startApp(config: Config, deps: AppDeps): Promise<App> {
   const topology = new Topology(specs, clock, saved, directivesOf(kept, config));
   const incidents = new IncidentRecorder(clock);
   const metrics = createMetrics({ version, node });
+  const tls = new CertificateKeeper(config, { clock, log, metrics });
   // The order is the contract: the incident is on record before the proxy closes sessions and counts them into it.
   topology.changes.subscribe(change => incidents.observe(change));
   // The monitors are made last: they report into all of this.
@@ -120,7 +122,7 @@ export async function startApp(config: Config, deps: AppDeps): Promise<App> {
   };
   const observer = createProxyObserver(metrics, incidents, log, askNow);
   const inherited: Inherited = (...place) => birth?.inherited.take(...place) ?? [];
-  const proxy = createEngine({ topology, clock, random, observer, log, inherited });
+  const proxy = createEngine({ topology, clock, random, observer, log, inherited, tls });
   const sessionsOf: Proxy['sessionsOf'] = (...of) => proxy.sessionsOf(...of);
   const reloadMetered = reloadMetrics(metrics, clock);
   let status: ConfigStatus = { generation: 1, appliedAt: clock.wall(), lastReload: null };
@@ -170,8 +172,8 @@ export async function startApp(config: Config, deps: AppDeps): Promise<App> {
   const formerAdmins = new Set<AdminServer>();
   const reloader = new Reloader(config, {
     load: () => source?.load() ?? { ok: true, config, warnings: [] },
-    parts: { topology, proxy, monitors, resolver, orchestrators },
-    openAdmin: ({ admin: { bind } }) => startAdminServer(bind, routes, log),
+    parts: { topology, proxy, monitors, resolver, orchestrators, tls },
+    openAdmin: ({ admin: { bind } }) => startAdminServer(bind, routes, log, [], tls),
     applied(before, after, moved) {
       log.level = after.log.level;
       watch.set(after.reloadOnChange);
@@ -243,6 +245,7 @@ export async function startApp(config: Config, deps: AppDeps): Promise<App> {
     await reloader.end();
     runbooks.stop();
     rateLimits?.stop();
+    tls.stop();
     orchestrators.stop();
     resolver.stop();
     monitors.stop();
@@ -277,7 +280,7 @@ export async function startApp(config: Config, deps: AppDeps): Promise<App> {
   });
   async function openPorts(): Promise<AdminServer> {
     const { bind } = config.admin;
-    const opened = (admin = await startAdminServer(bind, routes, log, inherited(ADMIN_NAME, bind)));
+    const opened = (admin = await startAdminServer(bind, routes, log, inherited(ADMIN_NAME, bind), tls));
     await proxy.listen();
     birth?.inherited.closeRest(log);
     return opened;
@@ -308,6 +311,7 @@ export async function startApp(config: Config, deps: AppDeps): Promise<App> {
     await close();
     throw thrown;
   }
+  tls.start();
   watch.set(config.reloadOnChange);
   rateLimits?.start();
   const frontends = new Map(proxy.frontends().map(({ name, bind }) => [name, bind]));

@@ -8,13 +8,14 @@ import { planReload, type ReloadOutcome } from '../config/reload-plan.ts';
 import { type Config } from '../config/schema.ts';
 import { formatAddress } from '../core/address.ts';
 import { type Clock } from '../core/clock.ts';
-import { describeError, PointsmanError } from '../core/errors.ts';
+import { describeError, PointsmanError, type ErrorCode } from '../core/errors.ts';
 import { type Logger } from '../core/logger.ts';
 import { type Proxy } from '../proxy/proxy.ts';
 import { type Topology } from '../topology/topology.ts';
 import { backendSpecs, type Monitors } from './monitors.ts';
 import { type Orchestrators } from './orchestrators.ts';
 import { type Resolver } from './resolver.ts';
+import { type CertificateKeeper } from './tls/keeper.ts';
 
 /** What a change goes through, in its order. */
 export interface ReloadParts {
@@ -23,6 +24,8 @@ export interface ReloadParts {
   readonly monitors: Pick<Monitors, 'reconfigure'>;
   readonly resolver: Pick<Resolver, 'reconfigure'>;
   readonly orchestrators: Pick<Orchestrators, 'reconfigure'>;
+  /** Certificates come first: frontends that are new have theirs when they open. */
+  readonly tls?: Pick<CertificateKeeper, 'apply'>;
 }
 
 /**
@@ -43,6 +46,9 @@ export async function applyConfig(parts: ReloadParts, config: Config): Promise<v
   // longer counted.
   await (await parts.proxy.prepare(config.frontends)).apply();
 }
+
+/** What may stop a reload without anything being changed. */
+const failures: ReadonlySet<ErrorCode> = new Set(['BIND_FAILED', 'TLS_UNUSABLE']);
 
 export interface ReloadDeps {
   /** Reads file, environment and secrets anew. */
@@ -119,14 +125,18 @@ export class Reloader {
     if (changes.length === 0) return this.#outcome(warnings, { kind: 'unchanged' });
     if (needRestart.length > 0) return this.#outcome(warnings, { kind: 'needs-restart', needRestart });
     let admin: AdminServer | null = null;
+    let retreat: (() => void) | undefined;
     try {
+      retreat = this.#deps.parts.tls?.apply(after);
       if (formatAddress(before.admin.bind) !== formatAddress(after.admin.bind)) {
         admin = await this.#deps.openAdmin(after);
       }
       await applyConfig(this.#deps.parts, after);
     } catch (thrown) {
       await admin?.close();
-      if (!(thrown instanceof PointsmanError) || thrown.code !== 'BIND_FAILED') throw thrown;
+      retreat?.();
+      const isTheirs = thrown instanceof PointsmanError && failures.has(thrown.code);
+      if (!isTheirs) throw thrown;
       return this.#outcome(warnings, { kind: 'failed', why: describeError(thrown).message });
     }
     this.#config = after;

@@ -33,7 +33,7 @@ export function readTarget(options: AdminOptions): AdminTarget | null {
 
 /** Never rejects. The token goes along only where something is changed. */
 export async function callAdmin(
-  { url, token }: AdminTarget,
+  { url, token, tls = {} }: AdminTarget,
   method: 'GET' | 'POST',
   path: string,
   shape: Shape,
@@ -44,7 +44,7 @@ export async function callAdmin(
   }
   const authorization = method === 'POST' && token !== null ? { authorization: `Bearer ${token}` } : {};
   try {
-    const { status, text } = await send(url + path, method, authorization, timeoutMs);
+    const { status, text } = await send(url + path, method, authorization, tls, timeoutMs);
     const body = readJson(text);
     if (body !== undefined && (status !== 200 || isShaped(body, shape))) return { ok: true, status, body };
     return { ok: false, why: `what answers at ${url} is no Pointsman (HTTP ${status})` };
@@ -63,11 +63,12 @@ function send(
   url: string,
   method: string,
   headers: Readonly<Record<string, string>>,
+  tls: NonNullable<AdminTarget['tls']>,
   timeoutMs: number,
 ): Promise<{ status: number; text: string }> {
   const request = url.startsWith('https:') ? httpsRequest : httpRequest;
   return new Promise((resolve, reject) => {
-    const call = request(url, { method, headers: { connection: 'close', ...headers } }, response =>
+    const call = request(url, { ...tls, method, headers: { connection: 'close', ...headers } }, response =>
       read(response).then(text => resolve({ status: response.statusCode ?? 0, text }), reject),
     );
     const timer = systemClock.schedule(timeoutMs, () =>

@@ -1,6 +1,7 @@
 // Which running Pointsman a command means, and with which token it speaks: of the configuration file, or of --url and
 // POINTSMAN_TOKEN. Says what is wrong, and never a token. Pure but for the sources it is given. Used by admin-client.ts.
 
+import { readText } from '../config/certificates.ts';
 import { type Sources } from '../config/interpolate.ts';
 import { formatIssue, loadConfig } from '../config/load.ts';
 import { formatAddress, type Address } from '../core/address.ts';
@@ -9,12 +10,19 @@ export interface AdminOptions {
   readonly config: string;
   /** Instead of the address in the configuration; then no file is read. */
   readonly url: string | undefined;
+  /** PEM file of the authorities to trust with an https address. */
+  readonly caFile?: string | undefined;
+  /** PEM files of a certificate to show, where one is asked for. */
+  readonly certFile?: string | undefined;
+  readonly keyFile?: string | undefined;
 }
 
 export interface AdminTarget {
   /** Without a slash at its end. */
   readonly url: string;
   readonly token: string | null;
+  /** Texts, not files. */
+  readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string };
 }
 
 export type FoundTarget =
@@ -22,12 +30,24 @@ export type FoundTarget =
   | { readonly ok: false; readonly complaints: readonly string[] };
 
 /** The environment's token wins over that of the file; an empty one is none. */
-export function findTarget({ config: file, url }: AdminOptions, sources: Sources): FoundTarget {
+export function findTarget(options: AdminOptions, sources: Sources): FoundTarget {
+  const { config: file, url } = options;
+  const files = [
+    ['ca', options.caFile],
+    ['cert', options.certFile],
+    ['key', options.keyFile],
+  ] as const;
+  const tls: { ca?: string; cert?: string; key?: string } = {};
+  for (const [part, path] of files) {
+    const read = path === undefined ? null : readText(path, sources);
+    if (read !== null && !read.ok) return no(`--${part}-file ${path} ${read.reason}`);
+    if (read !== null) tls[part] = read.text;
+  }
   const given = sources.env['POINTSMAN_TOKEN'] ?? '';
   const token = given === '' ? null : given;
   if (url !== undefined) {
     const plain = plainUrl(url);
-    if (plain !== null) return { ok: true, target: { url: plain, token } };
+    if (plain !== null) return { ok: true, target: { url: plain, token, tls } };
     return no('--url is not the address of an admin server, such as http://127.0.0.1:9101');
   }
   const result = loadConfig(file, sources);
@@ -36,13 +56,17 @@ export function findTarget({ config: file, url }: AdminOptions, sources: Sources
       'only admin.bind and admin.token are wanted of that file; --url and POINTSMAN_TOKEN do without it';
     return { ok: false, complaints: [...result.issues.map(formatIssue), `pointsman: ${hint}`] };
   }
-  const { bind, token: configured } = result.config.admin;
+  const { bind, token: configured, tls: served } = result.config.admin;
   if (bind.port === 0) {
     return no(`admin.bind in ${file} is port 0: its log says which port it got; name it with --url`);
   }
   return {
     ok: true,
-    target: { url: `http://${formatAddress(reachable(bind))}`, token: token ?? configured },
+    target: {
+      url: `${served === null ? 'http' : 'https'}://${formatAddress(reachable(bind))}`,
+      token: token ?? configured,
+      tls,
+    },
   };
 }
 

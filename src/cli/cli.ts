@@ -37,6 +37,17 @@ const adminOptions = {
     requiresArg: true,
     describe: 'Its admin server, such as http://127.0.0.1:9101, instead of a configuration file',
   },
+  'ca-file': {
+    type: 'string',
+    requiresArg: true,
+    describe: 'PEM file of the authorities to trust with an https address',
+  },
+  'cert-file': {
+    type: 'string',
+    requiresArg: true,
+    describe: 'PEM file of a certificate to show it, with --key-file',
+  },
+  'key-file': { type: 'string', requiresArg: true, describe: 'PEM file of its key' },
 } as const;
 
 const placeOf = (builder: Argv) =>

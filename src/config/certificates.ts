@@ -9,6 +9,8 @@ import { whyUnreadable, type Sources } from './interpolate.ts';
 import { type KeyPairProblem } from './lint/finding.ts';
 
 export interface KeyPair {
+  /** Of the certificate. */
+  readonly file: string;
   /** PEM: the certificate, and whatever stands behind it. */
   readonly cert: string;
   readonly key: string;
@@ -26,7 +28,7 @@ const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE---
 const NO_CERTIFICATES = 'is not a PEM file of certificates';
 
 /** Reasons never hold a piece of a key. */
-function readKeyPair(cert: string, key: string): ReadKeyPair {
+function readKeyPair(file: string, cert: string, key: string): ReadKeyPair {
   const no = (part: 'cert' | 'key', reason: string): ReadKeyPair => ({ ok: false, part, reason });
   const first = firstCertificate(cert);
   if (typeof first === 'string') return no('cert', first);
@@ -34,7 +36,7 @@ function readKeyPair(cert: string, key: string): ReadKeyPair {
   if (reason !== null) return no('key', reason);
   const validFromMs = Date.parse(first.validFrom);
   const validToMs = Date.parse(first.validTo);
-  return { ok: true, pair: { cert, key, x509: first, validFromMs, validToMs } };
+  return { ok: true, pair: { file, cert, key, x509: first, validFromMs, validToMs } };
 }
 
 type ReadText =
@@ -57,7 +59,7 @@ export function loadKeyPair(
   const cert = readText(certFile, sources);
   if (!cert.ok) return { ok: false, part: 'cert', reason: cert.reason };
   const key = readText(keyFile, sources);
-  return key.ok ? readKeyPair(cert.text, key.text) : { ok: false, part: 'key', reason: key.reason };
+  return key.ok ? readKeyPair(certFile, cert.text, key.text) : { ok: false, part: 'key', reason: key.reason };
 }
 
 /** What `pointsman check` says of them; `null`: nothing. */

@@ -49,8 +49,18 @@ export function planReload(before: Config, after: Config): ReloadPlan {
   const changesOf = (part: keyof Config): readonly string[] => differences(before[part], after[part], [part]);
   return {
     changes: parts.flatMap(changesOf),
-    needRestart: parts.filter(part => treatments[part] === 'restart').flatMap(changesOf),
+    needRestart: [
+      ...parts.filter(part => treatments[part] === 'restart').flatMap(changesOf),
+      ...protocolOfAdmin(changesOf('admin')),
+    ],
   };
+}
+
+/** HTTP becomes HTTPS, or the reverse, on another port only: the open one speaks what it was opened for. */
+function protocolOfAdmin(changes: readonly string[]): readonly string[] {
+  return changes.some(change => change.startsWith('admin.bind'))
+    ? []
+    : changes.filter(change => change === 'admin.tls');
 }
 
 function differences(before: unknown, after: unknown, path: Path): readonly string[] {

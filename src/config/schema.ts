@@ -127,7 +127,12 @@ export const configSchema = z
     rateLimitStore: c.rate_limit_store ?? null,
     drainTimeoutMs: c.drain_timeout,
     reloadOnChange: c.reload_on_change,
-    frontends: c.frontends,
+    frontends: Object.fromEntries(
+      Object.entries(c.frontends).map(([key, one]) => [
+        key,
+        { ...one, serversSpeakTls: (c.backends[one.backend]?.tls ?? null) !== null },
+      ]),
+    ),
     backends: c.backends,
     runbooks: c.runbooks,
   }));

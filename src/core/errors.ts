@@ -6,6 +6,7 @@ export const errorCodes = {
   CONFIG_UNREADABLE: 'the configuration file could not be read',
   BIND_FAILED: 'a listening socket could not be opened',
   ENGINE_UNAVAILABLE: 'the driver that engine.driver insists on does not run on this machine',
+  TLS_UNUSABLE: 'a certificate, a key or authorities that the configuration names cannot be used',
   STATE_FILE_UNUSABLE: 'the state file cannot be read or written where it is configured to be',
   STATE_FILE_IN_USE: 'another Pointsman uses the same state file',
   WIRE_MALFORMED: 'a peer sent bytes that the protocol does not allow',

@@ -25,6 +25,9 @@ export const MYSQL_PACKET_MAX_BYTES = 1024 * 1024;
 /** A whole answer on one: an operator's own SQL may return more rows than the one that is read. */
 export const MYSQL_ANSWER_MAX_BYTES = 4 * MYSQL_PACKET_MAX_BYTES;
 
+/** A packet amid the login of a MySQL client that passes through us: attributes of a connection are 64 KiB at most. */
+export const MYSQL_LOGIN_MAX_BYTES = 128 * 1024;
+
 /** PostgreSQL's own MAX_STARTUP_PACKET_LENGTH (src/include/libpq/pqcomm.h). */
 export const POSTGRES_STARTUP_MAX_BYTES = 10_000;
 

@@ -172,6 +172,21 @@ export function createMetrics(build: { version: string; node: string }) {
     backendSplitBrain: gauge('backend_split_brain', '1 while several servers claim to be writable.', [
       'backend',
     ]),
+    tlsHandshakeFailures: counter(
+      'tls_handshake_failures_total',
+      'TLS handshakes with clients that failed, and clients whose certificate was no good, by reason.',
+      ['frontend', 'reason'],
+    ),
+    tlsCertificateExpiry: gauge(
+      'tls_certificate_expiry_timestamp_seconds',
+      'When the certificate in use ends to be valid, in seconds since the epoch.',
+      ['file'],
+    ),
+    tlsReloadErrors: counter(
+      'tls_reload_errors_total',
+      'Times that changed certificate files could not be used, and the old ones stayed.',
+      [],
+    ),
     dnsErrors: counter('dns_errors_total', 'Questions to DNS about a name that brought no address.', [
       'name',
     ]),

@@ -37,6 +37,20 @@ export class Framer<T> {
     return decoded;
   }
 
+  /** Bytes of messages that aren't whole, or weren't asked for. */
+  get held(): number {
+    return this.#held;
+  }
+
+  /** The same, taken out: for who goes on without messages. */
+  rest(): Uint8Array {
+    const bytes = this.#joined();
+    this.#chunks = [];
+    this.#held = 0;
+    this.#wanted = 1;
+    return bytes;
+  }
+
   #joined(): Uint8Array {
     const [only] = this.#chunks;
     if (only !== undefined && this.#chunks.length === 1) return only;

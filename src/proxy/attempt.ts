@@ -12,7 +12,16 @@ import { type Suspect } from './suspects.ts';
 
 type AttemptHost = Pick<
   ConnectionHost<never>,
-  'frontend' | 'backend' | 'driver' | 'clock' | 'registry' | 'observer' | 'suspects' | 'breakers' | 'view'
+  | 'frontend'
+  | 'backend'
+  | 'driver'
+  | 'secure'
+  | 'clock'
+  | 'registry'
+  | 'observer'
+  | 'suspects'
+  | 'breakers'
+  | 'view'
 >;
 
 /** Told once how the attempt ended, unless it was ended or aborted before. */
@@ -38,11 +47,11 @@ export class Attempt implements DialEvents {
     host: AttemptHost,
     owner: AttemptOwner,
     number: number,
-    { name, address }: Target,
+    { name, address, host: named = null }: Target,
     timeoutMs: number,
     startedAt: MonotonicMs,
   ) {
-    const { backend, driver, suspects, breakers } = host;
+    const { backend, driver, secure, suspects, breakers } = host;
     this.#host = host;
     this.#owner = owner;
     this.#number = number;
@@ -52,7 +61,9 @@ export class Attempt implements DialEvents {
     this.#breaker = breakers.of(host.view(), name);
     this.#suspect.dialed(this, startedAt);
     this.#breaker?.dialed(this);
-    this.#abort = driver.dial({ address, timeoutMs }, this);
+    const plain = { address, timeoutMs };
+    const request = secure === null ? plain : { ...plain, secure: { backend, host: named, how: secure } };
+    this.#abort = driver.dial(request, this);
   }
 
   connected(socket: TcpSocket): void {

@@ -1,7 +1,7 @@
 // Delivers one CancelRequest to one or several servers and waits until they have closed: that is all the answer there is
 // (PostgreSQL documentation, 55.2.9 "Canceling Requests in Progress"). Where to is decided in cancel.ts.
 
-import { type Driver, type SocketOwner } from './driver.ts';
+import { type Driver, type SecureDial, type SocketOwner } from './driver.ts';
 import { type Target } from './session-model.ts';
 
 interface CancelDelivery {
@@ -9,6 +9,8 @@ interface CancelDelivery {
   readonly bytes: Uint8Array;
   readonly timeoutMs: number;
   readonly driver: Driver;
+  /** How the servers of which backend are spoken to in TLS; `null`: not. */
+  readonly secure: Omit<SecureDial, 'host'> | null;
 }
 
 /** The same as soon as the targets are known. */
@@ -30,7 +32,10 @@ export function deliverWhenKnown(
 }
 
 /** Calls `done` once, when the last server has closed or couldn't be reached. Returns how to give up: closes all, without `done`. */
-function deliverCancel({ targets, bytes, timeoutMs, driver }: CancelDelivery, done: () => void): () => void {
+function deliverCancel(
+  { targets, bytes, timeoutMs, driver, secure }: CancelDelivery,
+  done: () => void,
+): () => void {
   const closers = new Set<() => void>();
   let open = targets.length;
   let abandoned = false;
@@ -38,9 +43,9 @@ function deliverCancel({ targets, bytes, timeoutMs, driver }: CancelDelivery, do
     open -= 1;
     if (open === 0 && !abandoned) done();
   };
-  for (const { address } of targets) {
+  for (const { address, host = null } of targets) {
     const abort = driver.dial(
-      { address, timeoutMs },
+      { address, timeoutMs, ...(secure === null ? {} : { secure: { ...secure, host } }) },
       {
         failed: closed,
         connected(socket) {

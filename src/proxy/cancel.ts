@@ -46,5 +46,5 @@ export function cancelTargets(
 }
 
 function targetsAmong({ servers }: BackendView, wanted: (server: ServerView) => boolean): readonly Target[] {
-  return servers.filter(wanted).map(({ name, address }) => ({ name, address }));
+  return servers.filter(wanted).map(({ name, address, host }) => ({ name, address, host }));
 }

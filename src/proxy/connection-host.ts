@@ -5,10 +5,11 @@ import { type Address } from '../core/address.ts';
 import { type Clock, type MonotonicMs } from '../core/clock.ts';
 import { type Random } from '../core/random.ts';
 import { type BackendView } from '../topology/model.ts';
-import { type Driver, type TcpOptions } from './driver.ts';
+import { type Driver, type SecureDial, type TcpOptions } from './driver.ts';
 import { type HoldOutcome, type ProxyObserver, type RejectReason } from './events.ts';
 import { type Breakers } from './limits/breakers.ts';
 import { type SessionRegistry } from './registry.ts';
+import { type LoginRules } from './mysql-login.ts';
 import { type RouteDecision } from './router.ts';
 import { type SessionRules, type Target } from './session-model.ts';
 import { type Suspects } from './suspects.ts';
@@ -25,6 +26,10 @@ export interface ConnectionHost<Client> {
   readonly random: Random;
   readonly tcp: TcpOptions;
   readonly driver: Driver;
+  /** How the servers are spoken to in TLS from the dial on; `null`: not, or amid the login. */
+  readonly secure: SecureDial['how'] | null;
+  /** Set where TLS ends or begins amid the login. */
+  readonly login: LoginRules | null;
   readonly clock: Clock;
   readonly registry: SessionRegistry;
   readonly observer: ProxyObserver;

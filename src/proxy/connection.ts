@@ -13,7 +13,7 @@ import { closeSockets } from './closing.ts';
 import { type ConnectionHost } from './connection-host.ts';
 import { type Side, type SocketOwner, type TcpSocket } from './driver.ts';
 import { closeReasons, type CloseReason, type ConnectError, type RejectReason } from './events.ts';
-import { checkJoin, joinTap, type ArrivalWatcher } from './joining.ts';
+import { checkJoin, joinSockets, joinTap, type ArrivalWatcher } from './joining.ts';
 import { protocolTraits } from './protocols.ts';
 import { type JoinedSession, type SessionNumbers } from './registry.ts';
 import { NOWHERE } from './roster.ts';
@@ -281,6 +281,9 @@ export class Connection implements SocketOwner, AttemptOwner, ArrivalWatcher, Jo
       case 'stop-reading':
         this.#socket.pause();
         return;
+      case 'encrypt':
+        this.#encrypt(action.heard, action.direct);
+        return;
       case 'relay':
         this.#relay(action);
         return;
@@ -300,6 +303,18 @@ export class Connection implements SocketOwner, AttemptOwner, ArrivalWatcher, Jo
       case 'close':
         this.#close(action.mode, action.outcome, at);
     }
+  }
+
+  #encrypt(heard: Uint8Array, direct: boolean): void {
+    const { driver, frontend, clock } = this.#host;
+    invariant(driver.tls !== undefined, 'a frontend with TLS is served by a driver that speaks it');
+    driver.tls.encrypt(
+      { socket: this.#socket, frontend, heard, direct },
+      {
+        encrypted: trusted => this.handle({ kind: 'encrypted', at: clock.now(), trusted }),
+        failed: () => this.handle({ kind: 'encrypt-failed', at: clock.now() }),
+      },
+    );
   }
 
   #setDeadline(at: MonotonicMs | null): void {
@@ -342,7 +357,7 @@ export class Connection implements SocketOwner, AttemptOwner, ArrivalWatcher, Jo
   }
 
   #relay(join: Extract<SessionAction, { kind: 'relay' }>): void {
-    const { rules, registry, driver, tally } = this.#host;
+    const { rules, registry, tally } = this.#host;
     const server = this.#attempt?.end() ?? null;
     invariant(server !== null, 'only a connected server is joined to a client');
     this.#attempt = null;
@@ -359,7 +374,7 @@ export class Connection implements SocketOwner, AttemptOwner, ArrivalWatcher, Jo
     const traits = protocolTraits[rules.protocol];
     const tap = joinTap(traits, join.opening, this.#waitedMs > 0, this);
     server.attach(this, 'server');
-    driver.splice({ client: this.#socket, server, first: join.first, tap, traffic: tally });
+    joinSockets(this.#host, join, { client: this.#socket, server, first: join.first, tap, traffic: tally });
     if (traits.arrival === 'nothing') this.loggedIn();
   }
 
@@ -398,10 +413,11 @@ export class Connection implements SocketOwner, AttemptOwner, ArrivalWatcher, Jo
   }
 
   #cancel(pid: number, key: Uint8Array, bytes: Uint8Array): void {
-    const { clock, driver } = this.#host;
+    const { clock, driver, backend, secure: how } = this.#host;
     const found = this.#host.cancelTargets(pid, key);
+    const secure = how === null ? null : { backend, how };
     this.#open += 1;
-    this.#abortCancel = deliverWhenKnown(found, { bytes, timeoutMs: CANCEL_TIMEOUT_MS, driver }, () =>
+    this.#abortCancel = deliverWhenKnown(found, { bytes, timeoutMs: CANCEL_TIMEOUT_MS, driver, secure }, () =>
       this.handle({ kind: 'cancel-done', at: clock.now() }),
     );
   }

@@ -4,6 +4,7 @@
 
 import { type Address } from '../core/address.ts';
 import { type ConnectError } from './events.ts';
+import { type LoginRules } from './mysql-login.ts';
 
 /** Which end of a connection between a client and a server a socket leads to. */
 export type Side = 'client' | 'server';
@@ -118,6 +119,50 @@ export type Waiting = 'refuse' | 'serve';
 export interface DialRequest {
   readonly address: Address;
   readonly timeoutMs: number;
+  /** Connected is who has made a handshake of TLS. Left out: plain. Of drivers with `tls` only. */
+  readonly secure?: SecureDial;
+}
+
+export interface SecureDial {
+  readonly backend: string;
+  /** The name that stands for the address, if there is one: what the certificate may have to carry. */
+  readonly host: string | null;
+  /** `asked`: in PostgreSQL's way. */
+  readonly how: 'asked' | 'whole';
+}
+
+export interface EncryptRequest {
+  readonly socket: TcpSocket;
+  readonly frontend: string;
+  /** What the client has sent of its handshake already. */
+  readonly heard: Uint8Array;
+  /** The client didn't ask before. */
+  readonly direct: boolean;
+}
+
+/** How a login begins whose TLS ends or begins here amid it. */
+export interface LoginDial extends Omit<SecureDial, 'how'> {
+  readonly frontend: string;
+  readonly address: Address;
+  readonly rules: LoginRules;
+  /** The server broke the handshake off, or its certificate is no good. */
+  failed(detail: string): void;
+}
+
+/** Told one of the two, once, unless the socket is closed before by us. */
+export interface EncryptEvents {
+  /** `trusted`: the client's certificate is good, or none is wanted. */
+  encrypted(trusted: boolean): void;
+  /** The socket closes by itself. */
+  failed(): void;
+}
+
+/** What only drivers have that speak TLS. */
+export interface DriverTls {
+  /** Makes a handshake on a client's socket, as the server. Its owner hears no data of it meanwhile, and clear text after. */
+  encrypt(request: EncryptRequest, events: EncryptEvents): void;
+  /** As `splice`, after a login of MySQL in whose midst TLS is begun. */
+  join(pair: Splice, login: LoginDial): void;
 }
 
 export interface DialEvents {
@@ -128,6 +173,13 @@ export interface DialEvents {
 
 /** Sees the server's bytes before the client gets them; returns false when it wants no more. */
 export type Tap = (chunk: Uint8Array) => boolean;
+
+/** Changes the server's first bytes on their way; of drivers with `tls` only. */
+export interface Rewrite {
+  /** It has changed what it is for, and is to be taken off. */
+  readonly done: boolean;
+  push(chunk: Uint8Array): Uint8Array;
+}
 
 /** What is counted for every byte that passes; the sums of a whole frontend. */
 export interface Traffic {
@@ -141,10 +193,13 @@ export interface Splice {
   /** Goes to the server before anything the client sends from now on. */
   readonly first: Uint8Array;
   readonly tap: Tap | null;
+  readonly rewrite?: Rewrite | null;
   readonly traffic: Traffic;
 }
 
 export interface Driver {
+  /** Left out: it serves no frontend with TLS, nor one of a backend with TLS. */
+  readonly tls?: DriverTls;
   /** Rejects with BIND_FAILED, naming the frontend, the address and the reason. */
   listen(request: ListenRequest, events: ListenerEvents): Promise<Listener>;
   /** One attempt, told of exactly once. Returns how to abort it: after that no event comes; harmless once one has come. */

@@ -17,6 +17,9 @@ export const rejectReasons = {
   'bad-first-bytes': 'the first bytes are not of the frontend’s protocol',
   'connect-failed': 'every candidate server refused or timed out',
   descriptors: 'the process is out of file descriptors',
+  'tls-required': 'the frontend serves clients in TLS only',
+  'tls-handshake': 'the TLS handshake with the client failed',
+  'tls-certificate': 'the client showed no certificate that is good here',
   shutdown: 'Pointsman is shutting down',
   'frontend-removed': 'a changed configuration took the frontend away, or gave it another protocol',
 } as const;
@@ -49,6 +52,7 @@ export const connectErrors = {
   timeout: 'not established within connect_timeout',
   unreachable: 'no route',
   local: 'this machine had no socket, port or memory for it',
+  tls: 'the server speaks no TLS, broke the handshake off, or showed a certificate that is not good here',
   unanswered: 'connected, but the connection ended before an answer; the HTTP request was repeated',
   other: 'anything else',
 } as const;

@@ -44,6 +44,7 @@ import {
   type RouteDecision,
   type RoutePolicy,
 } from './router.ts';
+import { tlsTerms } from './session-tls.ts';
 import { type Suspects } from './suspects.ts';
 import { type FrontendTally, type Tallies } from './tallies.ts';
 
@@ -293,10 +294,18 @@ export class Frontend implements ChangeListener {
     const { backend, route, holdMs, connectTimeoutMs, idleTimeoutMs, maxSessionAgeMs } = config;
     const view = (): BackendView => this.#deps.view(backend);
     const { protocol } = view();
+    const { rule, ...tls } = tlsTerms(config, protocol);
     return {
       frontend: name,
       backend,
-      rules: { protocol, ...eligibilityOf(config), holdMs, connectTimeoutMs },
+      rules: {
+        protocol,
+        ...eligibilityOf(config),
+        holdMs,
+        connectTimeoutMs,
+        ...rule,
+      },
+      ...tls,
       idleTimeoutMs,
       maxSessionAgeMs,
       random,

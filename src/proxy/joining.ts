@@ -2,8 +2,9 @@
 // server's first bytes. Called by connection.ts.
 
 import { invariant } from '../core/errors.ts';
+import { PlainSasl } from '../protocol/postgres/plain-sasl.ts';
 import { type ConnectionHost } from './connection-host.ts';
-import { type Tap } from './driver.ts';
+import { type Splice, type Tap } from './driver.ts';
 import { type ProtocolTraits } from './protocols.ts';
 import { mayServe } from './router.ts';
 import { type Opening, type SessionAction } from './session-model.ts';
@@ -28,6 +29,24 @@ export function checkJoin(
     registry.primarySessionsElsewhere(backend, target.name) === 0,
     'sessions to the old primary are closed before the first to the new one',
   );
+}
+
+/** From here on bytes pass, as they are but for what TLS on one side only asks for. */
+export function joinSockets(
+  host: Pick<ConnectionHost<never>, 'frontend' | 'backend' | 'driver' | 'login' | 'rules' | 'observer'>,
+  { target }: Pick<Join, 'target'>,
+  pair: Splice,
+): void {
+  const { driver, login, rules, frontend, backend, observer } = host;
+  if (login !== null) {
+    invariant(driver.tls !== undefined, 'a login with TLS is for a driver that speaks it');
+    const { address, host: named = null, name } = target;
+    const failed = (detail: string): void => observer.connectFailed(backend, name, 'tls', detail);
+    driver.tls.join(pair, { frontend, backend, address, host: named, rules: login, failed });
+    return;
+  }
+  const isPlainBefore = rules.protocol === 'postgres' && rules.tls === 'refuse';
+  driver.splice(isPlainBefore ? { ...pair, rewrite: new PlainSasl() } : pair);
 }
 
 /** Told what a server's first bytes show. */

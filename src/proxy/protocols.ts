@@ -30,6 +30,11 @@ export interface ProtocolTraits {
    * been done.
    */
   readonly repeats: 'safe-requests' | 'nothing';
+  /**
+   * How TLS that ends here begins. `asked`: the client asks in its first packet. `amid`: it asks during the login, when it
+   * has a server already. `whole`: with the first byte.
+   */
+  readonly tls: 'asked' | 'amid' | 'whole';
 }
 
 /**
@@ -38,9 +43,27 @@ export interface ProtocolTraits {
  * it has too many clients; its clients are known to suffer from that.
  */
 export const protocolTraits: Readonly<Record<Protocol, ProtocolTraits>> = {
-  postgres: { reads: 'first-packet', refusal: 'after-startup', arrival: 'key', repeats: 'nothing' },
-  mysql: { reads: 'nothing', refusal: 'at-once', arrival: 'greeting', repeats: 'nothing' },
-  redis: { reads: 'nothing', refusal: 'after-first-bytes', arrival: 'nothing', repeats: 'nothing' },
-  http: { reads: 'first-bytes', refusal: 'after-first-bytes', arrival: 'nothing', repeats: 'safe-requests' },
-  tcp: { reads: 'nothing', refusal: 'never', arrival: 'nothing', repeats: 'nothing' },
+  postgres: {
+    reads: 'first-packet',
+    refusal: 'after-startup',
+    arrival: 'key',
+    repeats: 'nothing',
+    tls: 'asked',
+  },
+  mysql: { reads: 'nothing', refusal: 'at-once', arrival: 'greeting', repeats: 'nothing', tls: 'amid' },
+  redis: {
+    reads: 'nothing',
+    refusal: 'after-first-bytes',
+    arrival: 'nothing',
+    repeats: 'nothing',
+    tls: 'whole',
+  },
+  http: {
+    reads: 'first-bytes',
+    refusal: 'after-first-bytes',
+    arrival: 'nothing',
+    repeats: 'safe-requests',
+    tls: 'whole',
+  },
+  tcp: { reads: 'nothing', refusal: 'never', arrival: 'nothing', repeats: 'nothing', tls: 'whole' },
 };

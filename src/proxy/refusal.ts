@@ -39,7 +39,8 @@ export function refusal(protocol: Protocol, reason: RejectReason, facts: Refusal
 
 /**
  * SQLSTATE (PostgreSQL documentation, appendix A): 57P03 cannot_connect_now and 53300 too_many_connections are what
- * client libraries and pools retry on; 57P01 is admin_shutdown.
+ * client libraries and pools retry on; 57P01 is admin_shutdown. 28000 is what
+ * pg_hba.conf refuses a client with that lacks TLS or a certificate.
  */
 function postgresStateOf(reason: RejectReason): string {
   switch (reason) {
@@ -53,6 +54,9 @@ function postgresStateOf(reason: RejectReason): string {
     case 'shutdown':
     case 'frontend-removed':
       return '57P01';
+    case 'tls-required':
+    case 'tls-certificate':
+      return '28000';
     default:
       return '57P03';
   }
@@ -77,6 +81,7 @@ function mysqlErrorOf(reason: RejectReason): { readonly errno: number; readonly 
  * Its word for a limit is a whole sentence (ERR max number of clients reached) that is recognized only without another.
  */
 function redisCodeOf(reason: RejectReason, { route }: RefusalFacts): string {
+  if (reason === 'tls-certificate') return 'DENIED';
   const lacking = reason === 'no-server' || reason === 'hold-timeout' || reason === 'connect-failed';
   return lacking && route === 'replica' ? 'MASTERDOWN' : 'LOADING';
 }

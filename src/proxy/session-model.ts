@@ -15,6 +15,11 @@ export interface SessionRules extends Eligibility {
   readonly protocol: BackendView['protocol'];
   readonly holdMs: number;
   readonly connectTimeoutMs: number;
+  /**
+   * Left out: TLS is between client and server, and passes. Else it ends here: clients may or must speak it, or they are
+   * told that there is none (`refuse`), since only the servers are spoken to in TLS.
+   */
+  readonly tls?: 'require' | 'allow' | 'refuse';
 }
 
 /** How a client opened the connection; the name of its first packet. */
@@ -47,12 +52,23 @@ export interface Waiting {
 export interface Target {
   readonly name: string;
   readonly address: Address;
+  /** The name that stands for the address, if there is one. */
+  readonly host?: string | null;
 }
 
 export type SessionState =
   | { readonly kind: 'new' }
-  /** Reading the first packet. */
-  | { readonly kind: 'greeting'; readonly waiting: Waiting }
+  /** Reading the first packet. `secured`: within TLS that ends here. */
+  | { readonly kind: 'greeting'; readonly waiting: Waiting; readonly secured: boolean }
+  /** Reading what comes before TLS, or instead of it. `answers`: requests for encryption that were denied. */
+  | {
+      readonly kind: 'opening';
+      readonly waiting: Waiting;
+      readonly refused: RejectReason | null;
+      readonly answers: number;
+    }
+  /** The handshake of TLS is under way. */
+  | { readonly kind: 'encrypting'; readonly waiting: Waiting; readonly refused: RejectReason | null }
   /** Asked for candidates; the answer comes at once. */
   | { readonly kind: 'routing'; readonly waiting: Waiting }
   | { readonly kind: 'holding'; readonly waiting: Waiting }
@@ -127,6 +143,9 @@ export type SessionEvent =
   | ({ readonly kind: 'evicted'; readonly at: MonotonicMs; readonly reason: CloseReason } & Progress)
   /** Every server has closed its cancel connection. */
   | { readonly kind: 'cancel-done'; readonly at: MonotonicMs }
+  /** The client is spoken to in TLS from here on. `trusted`: its certificate is good, or none is wanted of it. */
+  | { readonly kind: 'encrypted'; readonly at: MonotonicMs; readonly trusted: boolean }
+  | { readonly kind: 'encrypt-failed'; readonly at: MonotonicMs }
   /** The time set by the newest `deadline` action has come. */
   | { readonly kind: 'deadline'; readonly at: MonotonicMs }
   /** Nobody is served any more who isn't yet. */
@@ -169,6 +188,8 @@ export type SessionAction =
   /** Send to the client. */
   | { readonly kind: 'answer'; readonly bytes: Uint8Array }
   | { readonly kind: 'stop-reading' }
+  /** TLS with the client from here on, as the server. `heard`: its beginning. `direct`: nobody asked for it before. */
+  | { readonly kind: 'encrypt'; readonly heard: Uint8Array; readonly direct: boolean }
   /** Join client and server; `first` goes to the server before anything else. */
   | {
       readonly kind: 'relay';

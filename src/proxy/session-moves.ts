@@ -33,7 +33,7 @@ export type Of<K extends SessionEvent['kind']> = Extract<SessionEvent, { kind: K
 export const nothing: readonly SessionAction[] = [];
 const closed: SessionState = { kind: 'closed' };
 /** ContentType of the record that a TLS client begins with (RFC 8446, section 5.1). */
-const TLS_HANDSHAKE = 0x16;
+export const TLS_HANDSHAKE = 0x16;
 export const noDeadline: SessionAction = { kind: 'deadline', at: null };
 
 export function route(waiting: Waiting, before: readonly SessionAction[]): Step {

@@ -17,6 +17,7 @@ import {
   type SessionState,
   type Waiting,
 } from './session-model.ts';
+import { beginWithTls, inEncrypting, inOpening, looksForTls } from './session-tls.ts';
 import {
   answer,
   cancel,
@@ -84,6 +85,11 @@ export function step(state: SessionState, event: SessionEvent, rules: SessionRul
       return event.kind === 'accepted' ? onAccepted(event, rules) : illegal(state, event);
     case 'greeting':
       return inGreeting(state, event, rules);
+    case 'opening':
+      if (event.kind !== 'received') return inOpening(state, event, rules);
+      return inOpening({ ...state, waiting: received(state.waiting, event.bytes).waiting }, event, rules);
+    case 'encrypting':
+      return inEncrypting(state, event, rules);
     case 'routing':
       return event.kind === 'routed' ? onRouted(state, event, rules) : late(state, event, state.waiting);
     case 'holding':
@@ -103,17 +109,18 @@ export function step(state: SessionState, event: SessionEvent, rules: SessionRul
 }
 
 function onAccepted({ at, refuse: reason }: Of<'accepted'>, rules: SessionRules): Step {
+  if (looksForTls(rules)) return beginWithTls(unheard, reason, at, rules);
   if (reason !== null) return refuse(unheard, reason, at, rules);
   if (protocolTraits[rules.protocol].reads === 'nothing') return newcomer;
   const deadline: SessionAction = { kind: 'deadline', at: at + FIRST_BYTES_TIMEOUT_MS };
-  return { state: { kind: 'greeting', waiting: unheard }, actions: [deadline] };
+  return { state: { kind: 'greeting', waiting: unheard, secured: false }, actions: [deadline] };
 }
 
 function inGreeting(state: In<'greeting'>, event: SessionEvent, rules: SessionRules): Step {
   const { waiting } = state;
   switch (event.kind) {
     case 'received':
-      return greet(received(waiting, event.bytes).waiting, event.at, rules);
+      return greet({ ...state, waiting: received(waiting, event.bytes).waiting }, event.at, rules);
     case 'client-ended':
       return close('end', { kind: 'left' });
     case 'client-reset':
@@ -129,13 +136,17 @@ function inGreeting(state: In<'greeting'>, event: SessionEvent, rules: SessionRu
 }
 
 /** Looks at the first packet, where there is such a thing: what it is decides where the client goes. */
-function greet(waiting: Waiting, at: MonotonicMs, rules: SessionRules): Step {
+function greet(state: In<'greeting'>, at: MonotonicMs, rules: SessionRules): Step {
+  const { waiting, secured } = state;
   const before = waiting.full ? [noDeadline, stopReading] : [noDeadline];
   if (protocolTraits[rules.protocol].reads === 'first-bytes') return route(waiting, before);
   const packet = decodeFirstPacket(waiting.bytes);
-  if (packet.kind === 'need') return { state: { kind: 'greeting', waiting }, actions: nothing };
-  if (packet.kind === 'bad') return close('reset', { kind: 'rejected', reason: 'bad-first-bytes' });
-  const { value, consumed } = packet;
+  if (packet.kind === 'need') return { state, actions: nothing };
+  const { value, consumed } = packet.kind === 'ok' ? packet : { value: null, consumed: 0 };
+  // Within TLS nobody asks for encryption again.
+  if (value === null || (secured && value.kind !== 'startup' && value.kind !== 'cancel')) {
+    return close('reset', { kind: 'rejected', reason: 'bad-first-bytes' });
+  }
   if (value.kind === 'cancel') return cancel(value.pid, value.key, waiting.bytes.subarray(0, consumed), at);
   return route({ ...waiting, opening: value.kind }, before);
 }

@@ -116,6 +116,8 @@ function told(action: SessionAction): string {
       return `answer ${Buffer.from(action.bytes).toString('latin1')}`;
     case 'stop-reading':
       return 'stop-reading';
+    case 'encrypt':
+      return `encrypt ${action.heard.length}${action.direct ? ' direct' : ''}`;
     case 'relay':
       return `relay ${action.target.name} ${action.first.length}`;
     case 'unjoin':

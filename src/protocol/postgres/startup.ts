@@ -126,6 +126,12 @@ const tooLarge = (): Decode<never> => ({
 /** The one-byte answer to SSLRequest and GSSENCRequest that says: go on in plain text. */
 export const REFUSE_ENCRYPTION: Uint8Array = Uint8Array.of(0x4e);
 
+/** The one to SSLRequest that says: begin with TLS. */
+export const ACCEPT_TLS: Uint8Array = Uint8Array.of(0x53);
+
+/** Asks a server for TLS. */
+export const SSL_REQUEST: Uint8Array = Uint8Array.of(0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f);
+
 interface ErrorFields {
   readonly severity: 'ERROR' | 'FATAL';
   /** Five characters, such as `57P03`. */

@@ -73,7 +73,8 @@ test('refusal: mysql is told as an error that its clients try again on, and a sh
 
 test('refusal: redis is told in one line, with a word that its clients try again on', () => {
   for (const reason of reasons) {
-    assert.equal(told('redis', reason), `-LOADING ${read(reason).message}\r\n`);
+    const word = reason === 'tls-certificate' ? 'DENIED' : 'LOADING';
+    assert.equal(told('redis', reason), `-${word} ${read(reason).message}\r\n`);
   }
   assert.match(told('redis', 'no-server', { route: 'replica' }), /^-MASTERDOWN pointsman: no replica in/);
   assert.match(told('redis', 'max-connections', { route: 'replica' }), /^-LOADING /);

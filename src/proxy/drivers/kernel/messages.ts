@@ -18,6 +18,8 @@ export interface WorkerStart {
   readonly frontends: Config['frontends'];
   readonly views: readonly VersionedView[];
   readonly worker: number;
+  /** How many share the frontends. */
+  readonly workers: number;
   readonly listeners: WorkerListeners;
   readonly plan: TallyPlan;
   /** One byte per descriptor: 1 while the worker has it open. */

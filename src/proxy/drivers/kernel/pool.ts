@@ -7,7 +7,7 @@ import { isIP } from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
 import { networks } from '../../../config/addresses.ts';
 import { type Config, type FrontendConfig } from '../../../config/schema.ts';
-import { type Address } from '../../../core/address.ts';
+import { formatAddress, type Address } from '../../../core/address.ts';
 import { type MonotonicMs, type Timer } from '../../../core/clock.ts';
 import { describeError, PointsmanError } from '../../../core/errors.ts';
 import { STUCK_CHECK_MS, STUCK_STRIKES, WORKER_END_MS } from '../../bounds.ts';
@@ -21,6 +21,7 @@ import { planPorts, type PortPlan } from '../../ports.ts';
 import { type Proxy, type ProxyChange, type ProxyDeps } from '../../proxy.ts';
 import { hasServer } from '../../router.ts';
 import { limitOf, type SessionFilter, type SessionList } from '../../sessions.ts';
+import { Beside, needsTls, share, type CreateBeside } from './beside.ts';
 import { applyKeepAlive } from './kernel.ts';
 import { type Libc } from './libc.ts';
 import { openListeners, shareOf, type OpenListener } from './listener.ts';
@@ -44,6 +45,8 @@ export interface PoolDeps extends Pick<
   readonly workers: number;
   /** Whether to use an io_uring: where it is allowed, always, or never. */
   readonly io: Config['engine']['io'];
+  /** What serves the frontends with TLS, on this thread. Left out: there are none. */
+  readonly createBeside?: CreateBeside;
 }
 
 /** By frontend: one for each worker, unless they were inherited of another number. */
@@ -59,6 +62,7 @@ export class WorkerPool implements Proxy {
   #plan: TallyPlan;
   readonly #sums: SharedTallies;
   readonly #gate: ViewGate;
+  readonly #beside: Beside | null;
   readonly #threads: WorkerThread[] = [];
   readonly #questions: Questions;
   #listeners: Listeners = new Map();
@@ -75,10 +79,12 @@ export class WorkerPool implements Proxy {
     this.#deps = deps;
     this.#frontends = frontends;
     this.#backends = new Set(Object.values(frontends).map(({ backend }) => backend));
-    this.#plan = planTallies(this.#wishes(), workers, undefined, undefined, deps.random);
+    // One more than there are threads: the proxy beside them.
+    this.#plan = planTallies(this.#wishes(), workers + 1, undefined, undefined, deps.random);
     this.#sums = new SharedTallies(this.#plan, 0);
     this.#gate = new ViewGate([...this.#backends].map(backend => topology.view(backend)));
     this.#questions = new Questions(deps.clock);
+    this.#beside = this.#createBeside();
     this.#unsubscribe = [
       topology.changes.subscribe(({ after }) => {
         if (this.#backends.has(after.name)) this.#publish(this.#gate.publish(after));
@@ -90,9 +96,10 @@ export class WorkerPool implements Proxy {
   async listen(): Promise<void> {
     const { workers, inherited } = this.#deps;
     try {
-      this.#listeners = await this.#open(this.#frontends, inherited);
+      this.#listeners = await this.#open(share(this.#frontends).workers, inherited);
       for (let index = 0; index < workers; index += 1) this.#threads.push(this.#createThread(index));
       await Promise.all(this.#threads.map(thread => thread.start()));
+      await this.#beside?.proxy.listen();
       if (this.#deps.io === 'io_uring' && this.#withoutUring !== null) {
         throw new PointsmanError(
           'ENGINE_UNAVAILABLE',
@@ -107,12 +114,25 @@ export class WorkerPool implements Proxy {
   }
 
   async prepare(next: Config['frontends']): Promise<ProxyChange> {
-    const ports = planPorts(this.#frontends, next);
+    const parts = share(next);
+    this.#checkSwitches(next);
+    const ports = planPorts(share(this.#frontends).workers, parts.workers);
     const isNew = (name: string): boolean => ports.get(name)?.from === null;
-    const opened = await this.#open(Object.fromEntries(Object.entries(next).filter(([name]) => isNew(name))));
+    const wanted = Object.entries(parts.workers).filter(([name]) => isNew(name));
+    const opened = await this.#open(Object.fromEntries(wanted));
+    let beside: ProxyChange | null;
+    try {
+      beside = (await this.#beside?.proxy.prepare(parts.beside)) ?? null;
+    } catch (thrown) {
+      this.#closeAll(opened);
+      throw thrown;
+    }
     return {
-      apply: () => this.#reconfigure(next, ports, opened),
-      abandon: () => this.#closeAll(opened),
+      apply: () => this.#reconfigure(next, ports, opened, beside),
+      abandon: () => {
+        this.#closeAll(opened);
+        beside?.abandon();
+      },
     };
   }
 
@@ -121,6 +141,7 @@ export class WorkerPool implements Proxy {
       if (this.#sums.total(name).connections === 0) this.#leaving.delete(name);
     }
     const { topology, clock } = this.#deps;
+    const beside = new Map(this.#beside?.proxy.frontends().map(({ name, bind }) => [name, bind]));
     return [...Object.entries(this.#frontends), ...this.#leaving].map(([name, config]) => {
       const { connections, sessions, held, bytesUp, bytesDown } = this.#sums.total(name);
       const leaves = this.#leaving.has(name);
@@ -128,7 +149,11 @@ export class WorkerPool implements Proxy {
         name,
         bind: {
           host: config.bind.host,
-          port: (this.#listeners.get(name) ?? this.#closed.get(name))?.[0]?.address.port ?? config.bind.port,
+          port: (
+            (this.#listeners.get(name) ?? this.#closed.get(name))?.[0]?.address ??
+            beside.get(name) ??
+            config.bind
+          ).port,
         },
         backend: config.backend,
         route: config.route,
@@ -157,26 +182,29 @@ export class WorkerPool implements Proxy {
   }
 
   listening(): readonly ListeningSocket[] {
-    return [...this.#listeners].flatMap(([name, all]) =>
+    const ours = [...this.#listeners].flatMap(([name, all]) =>
       all.map(({ fd, address }) => ({ name, fd, address })),
     );
+    return [...ours, ...(this.#beside?.proxy.listening() ?? [])];
   }
 
   async sessions(filter: SessionFilter): Promise<SessionList> {
     // Here, for the caller to see: in a worker it would be an error of ours.
     if (filter.client !== undefined) networks([filter.client]);
     const answers = await this.#questions.ask(this.#threads, { kind: 'sessions', filter });
-    const heard = answers.filter(answer => answer !== null);
+    const beside = await this.#beside?.proxy.sessions(filter);
+    const heard = [...answers, beside ?? null].filter(answer => answer !== null);
     return {
       sessions: heard.flatMap(({ sessions }) => sessions).slice(0, limitOf(filter)),
       matched: heard.reduce((sum, { matched }) => sum + matched, 0),
-      silentWorkers: answers.length - heard.length,
+      silentWorkers: answers.filter(answer => answer === null).length,
     };
   }
 
   async closeSessions(ids: readonly string[], reason: CloseReason): Promise<number> {
     const answers = await this.#questions.ask(this.#threads, { kind: 'close-sessions', ids, reason });
-    return answers.reduce((sum, answer) => sum + (answer?.matched ?? 0), 0);
+    const beside = (await this.#beside?.proxy.closeSessions(ids, reason)) ?? 0;
+    return answers.reduce((sum, answer) => sum + (answer?.matched ?? 0), beside);
   }
 
   openUntil(backend: string, server: string): MonotonicMs {
@@ -189,12 +217,16 @@ export class WorkerPool implements Proxy {
 
   async drain(deadlineMs: number, waiting: Waiting = 'refuse'): Promise<void> {
     this.#ending = true;
+    const beside = this.#beside?.proxy.drain(deadlineMs, waiting);
     await this.#end({ kind: 'drain', deadlineMs, waiting }, deadlineMs + WORKER_END_MS);
+    await beside;
   }
 
   async close(): Promise<void> {
     this.#ending = true;
+    const beside = this.#beside?.proxy.close();
     await this.#end({ kind: 'close' }, WORKER_END_MS);
+    await beside;
   }
 
   async #end(message: ToWorker, boundMs: number): Promise<void> {
@@ -234,7 +266,12 @@ export class WorkerPool implements Proxy {
   }
 
   /** In one turn on this thread; each worker does it in one turn of its own. */
-  async #reconfigure(next: Config['frontends'], ports: PortPlan, opened: Listeners): Promise<void> {
+  async #reconfigure(
+    next: Config['frontends'],
+    ports: PortPlan,
+    opened: Listeners,
+    beside: ProxyChange | null,
+  ): Promise<void> {
     const before = this.#listeners;
     const had = this.#frontends;
     this.#frontends = next;
@@ -249,15 +286,19 @@ export class WorkerPool implements Proxy {
     }
     const views = this.#adopt(next);
     const { workers, random } = this.#deps;
-    this.#plan = planTallies(this.#wishes(), workers, this.#plan, name => this.#backends.has(name), random);
+    const exists = (name: string): boolean => this.#backends.has(name);
+    this.#plan = planTallies(this.#wishes(), workers + 1, this.#plan, exists, random);
     this.#sums.follow(this.#plan);
     this.#version += 1;
-    const change = { version: this.#version, frontends: next, views, plan: this.#plan };
+    const parts = share(next);
+    const change = { version: this.#version, frontends: parts.workers, views, plan: this.#plan };
+    const besideApplied = this.#changeBeside(parts.beside, views, beside);
     await Promise.all(
       this.#threads.map((thread, index) =>
         thread.reconfigure({ ...change, listeners: this.#listenersOf(index, opened) }),
       ),
     );
+    await besideApplied;
     const kept = new Set([...this.#listeners.values()].flat());
     for (const one of [...before.values()].flat()) if (!kept.has(one)) this.#deps.libc.close(one.fd);
   }
@@ -276,6 +317,7 @@ export class WorkerPool implements Proxy {
   #remove(backend: string): void {
     if (!this.#backends.delete(backend)) return;
     this.#gate.remove(backend);
+    this.#beside?.remove(backend);
     for (const thread of this.#threads) thread.send({ kind: 'removed', backend });
   }
 
@@ -291,11 +333,51 @@ export class WorkerPool implements Proxy {
     });
   }
 
+  /** Its place among the workers is behind all of them. */
+  get #besideIndex(): number {
+    return this.#deps.workers;
+  }
+
+  #createBeside(): Beside | null {
+    const { createBeside: create, clock } = this.#deps;
+    if (create === undefined) return null;
+    const { beside } = share(this.#frontends);
+    const views = Object.keys(beside).length === 0 ? [] : this.#gate.join(this.#besideIndex);
+    return new Beside(create, clock, beside, new SharedTallies(this.#plan, this.#besideIndex), views);
+  }
+
+  #changeBeside(
+    frontends: Config['frontends'],
+    views: readonly VersionedView[],
+    change: ProxyChange | null,
+  ): Promise<void> | undefined {
+    const beside = this.#beside;
+    if (beside === null) return undefined;
+    beside.tallies.follow(this.#plan);
+    if (beside.isShown) beside.adopt(views);
+    else if (Object.keys(frontends).length > 0) beside.adopt(this.#gate.join(this.#besideIndex));
+    return change?.apply();
+  }
+
+  /** The port is a worker's or this thread's, and can't pass from one to the other while it is open. */
+  #checkSwitches(next: Config['frontends']): void {
+    for (const [name, config] of Object.entries(next)) {
+      const before = this.#frontends[name];
+      if (before === undefined || needsTls(before) === needsTls(config)) continue;
+      if (formatAddress(before.bind) !== formatAddress(config.bind)) continue;
+      throw new PointsmanError(
+        'BIND_FAILED',
+        `frontend ${name}: TLS is begun or ended on an open port by a restart only; or give it another port`,
+      );
+    }
+  }
+
   #createThread(index: number): WorkerThread {
     const { libc, clock } = this.#deps;
     return new WorkerThread(index, libc, clock, {
       birth: () => ({
-        frontends: this.#frontends,
+        frontends: share(this.#frontends).workers,
+        workers: this.#deps.workers,
         views: this.#gate.join(index),
         worker: index,
         uring: this.#deps.io !== 'epoll',
@@ -356,6 +438,9 @@ export class WorkerPool implements Proxy {
 
   #publish(view: VersionedView): void {
     for (const thread of this.#threads) thread.show(view);
+    if (this.#beside?.isShown !== true) return;
+    this.#beside.show(view);
+    this.#told(this.#besideIndex, { kind: 'applied', version: view.version });
   }
 
   /** A worker that is shown a view and doesn't say that it applied it hangs, and its clients with it. */

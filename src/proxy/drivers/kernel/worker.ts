@@ -58,7 +58,7 @@ const listeners = new Map(start.listeners);
 const tallies = new SharedTallies(start.plan, start.worker);
 const peers = new KeyPeers(
   question => send({ kind: 'whose-key', ...question }),
-  start.plan.workers - 1,
+  start.workers - 1,
   loop.clock,
 );
 const proxy = createProxy({
@@ -66,11 +66,11 @@ const proxy = createProxy({
   topology: { view, changes, removals },
   driver: createKernelDriver(kernel, listeners),
   tallies,
-  workers: start.plan.workers,
+  workers: start.workers,
   clock: loop.clock,
   random: systemRandom,
   observer: gatherer.observer,
-  ...(start.plan.workers > 1 ? { peers } : {}),
+  ...(start.workers > 1 ? { peers } : {}),
 });
 
 function apply({ version, view: after }: VersionedView): void {

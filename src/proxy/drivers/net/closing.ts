@@ -21,10 +21,11 @@ export function endWithin(socket: Socket, boundMs: number, clock: Clock): void {
  * it. What its kernel holds already, it may still read (Linux keeps it), but nobody hears the answer.
  *
  * `resetAndDestroy` alone may wait for pending writes, which a frozen peer never takes; `destroy` makes it immediate.
+ * `raw`: the TCP socket under one of TLS, which can't be reset itself.
  * While a FIN is under way libuv refuses the reset (EINVAL) and Node then never closes the socket: closed plainly then.
  */
-export function resetNow(socket: Socket): void {
-  if (socket.destroyed) return;
-  if (!socket.writableEnded || socket.writableFinished) socket.resetAndDestroy();
-  socket.destroy();
+export function resetNow(socket: Socket, raw: Socket = socket): void {
+  if (raw.destroyed) return;
+  if (!socket.writableEnded || socket.writableFinished) raw.resetAndDestroy();
+  raw.destroy();
 }

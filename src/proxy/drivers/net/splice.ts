@@ -3,11 +3,11 @@
 // Called by driver.ts.
 
 import { type Socket } from 'node:net';
-import { type Splice, type Tap } from '../../driver.ts';
+import { type Rewrite, type Splice, type Tap } from '../../driver.ts';
 import { NetSocket } from './socket.ts';
 import { invariant } from '../../../core/errors.ts';
 
-export function splice({ client, server, first, tap, traffic }: Splice): void {
+export function splice({ client, server, first, tap, rewrite = null, traffic }: Splice): void {
   invariant(client instanceof NetSocket && server instanceof NetSocket, 'a driver joins its own sockets');
   const countDown = (bytes: number): void => {
     traffic.bytesDown += bytes;
@@ -17,7 +17,7 @@ export function splice({ client, server, first, tap, traffic }: Splice): void {
     traffic.bytesUp += bytes;
     server.isSpokenTo = true;
   };
-  server.joined(pump(server.inner, client.inner, tap, countDown));
+  server.joined(pump(server.inner, client.inner, tap, countDown, rewrite));
   client.joined(pump(client.inner, server.inner, null, countUp));
   // A client that was stopped while it waited is read again, unless its first bytes already fill the way.
   client.inner.resume();
@@ -33,9 +33,18 @@ function send(chunk: Uint8Array, from: Socket, to: Socket): void {
  * Back-pressure: a full writer pauses the reader, so at most one chunk above the high-water mark is in memory.
  * Returns how to stop: what comes after is read and dropped, so that a socket can still see its peer's end.
  */
-function pump(from: Socket, to: Socket, tap: Tap | null, count: (bytes: number) => void): () => void {
+function pump(
+  from: Socket,
+  to: Socket,
+  tap: Tap | null,
+  count: (bytes: number) => void,
+  rewrite: Rewrite | null = null,
+): () => void {
   let watcher = tap;
-  const onData = (chunk: Uint8Array): void => {
+  let editor = rewrite;
+  const onData = (read: Uint8Array): void => {
+    const chunk = editor === null ? read : editor.push(read);
+    if (editor?.done === true) editor = null;
     count(chunk.length);
     if (watcher !== null && !watcher(chunk)) watcher = null;
     send(chunk, from, to);

@@ -37,6 +37,7 @@ async function create(t: TestContext, frontends: Config['frontends'] = {}): Prom
   const thread = new WorkerThread(0, loaded.libc, clock, {
     birth: () => ({
       frontends,
+      workers: 1,
       views: [{ version: 0, view: pg1Leads }],
       worker: 0,
       listeners: new Map(),
