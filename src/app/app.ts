@@ -25,6 +25,7 @@ import { writeState } from '../topology/saved.ts';
 import { Topology } from '../topology/topology.ts';
 import { ConfigWatch } from './config-watch.ts';
 import { directivesOf, keptIn } from '../runbook/runbooks.ts';
+import { createBackups } from './backups.ts';
 import { chooseEngine } from './engine.ts';
 import { type LeveledLogger } from './log.ts';
 import { backendSpecs, createMonitors, type Monitors } from './monitors.ts';
@@ -165,6 +166,7 @@ export async function startApp(config: Config, deps: AppDeps): Promise<App> {
     metrics,
   });
   const monitors = createMonitors(config, topology, clock, random, resolver.proberFor);
+  const backups = createBackups(config, { topology, clock, log, metrics, env: process.env });
   const orchestrators = createOrchestrators(config, { topology, resolver, clock, log, askNow });
 
   let admin: AdminServer | undefined;
@@ -178,6 +180,7 @@ export async function startApp(config: Config, deps: AppDeps): Promise<App> {
       log.level = after.log.level;
       watch.set(after.reloadOnChange);
       runbooks.configure(after);
+      backups.follow(after);
       for (const labels of goneLabels(before, after)) void forgetLabels(metrics, labels);
       if (moved === null || admin === undefined) return;
       const former = admin;
@@ -250,6 +253,7 @@ export async function startApp(config: Config, deps: AppDeps): Promise<App> {
     resolver.stop();
     monitors.stop();
     await proxy.close();
+    await backups.stop();
     await admin?.close();
     for (const former of formerAdmins) await former.close();
     await stateFile?.close();
@@ -272,7 +276,10 @@ export async function startApp(config: Config, deps: AppDeps): Promise<App> {
     log,
     state: { ...live, version, startedAt, clock, config: () => status },
     metrics,
-    refreshMetrics: () => gauges.refresh(),
+    refreshMetrics() {
+      gauges.refresh();
+      backups.refreshMetrics();
+    },
     incidents: () => incidents.list(),
     runbooks: deskOf(runbooks, topology),
     reload: who => reloader.reload(who),
@@ -314,6 +321,7 @@ export async function startApp(config: Config, deps: AppDeps): Promise<App> {
   tls.start();
   watch.set(config.reloadOnChange);
   rateLimits?.start();
+  backups.start();
   const frontends = new Map(proxy.frontends().map(({ name, bind }) => [name, bind]));
   log.info(
     {

@@ -3,7 +3,7 @@
 
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { PassThrough, Writable, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -30,6 +30,10 @@ const manifestSchema = z.object({
   server: z.string(),
   database: z.string(),
   position: z.string().nullable(),
+  /** It was restored for proof, and held this. */
+  verified: z.object({ at: z.iso.datetime(), tables: z.int(), rows: z.int() }).optional(),
+  /** It could not be restored, and why: it isn't chosen. */
+  unfit: z.string().optional(),
 });
 
 export type BackupManifest = z.output<typeof manifestSchema>;
@@ -109,6 +113,13 @@ export async function readManifest(backup: string): Promise<BackupManifest | nul
   }
 }
 
+/** Whole or not at all. */
+export async function writeManifest(backup: string, manifest: BackupManifest): Promise<void> {
+  const temporary = `${manifestPath(backup)}.tmp`;
+  await writeFile(temporary, `${JSON.stringify(manifest, null, 2)}\n`, { mode: 0o600, flush: true });
+  await rename(temporary, manifestPath(backup));
+}
+
 async function smallText(path: string): Promise<string | null> {
   try {
     if ((await stat(path)).size > BACKUP_MANIFEST_MAX_BYTES) return null;
@@ -130,7 +141,8 @@ export async function inspectBackup({ path }: BackupFile): Promise<BackupFacts> 
     const checksum = expected === null ? 'absent' : expected === sha256 ? 'matches' : 'differs';
     const kind = kindOf(head);
     const isComplete = kind === null ? null : completeness(kind, tail);
-    return { kind, isCompressed, isComplete, checksum, damage, position };
+    const unfit = manifest?.unfit === undefined ? null : `could not be restored before: ${manifest.unfit}`;
+    return { kind, isCompressed, isComplete, checksum, damage: damage ?? unfit, position };
   } catch (thrown) {
     const damage = `cannot be read: ${describeError(thrown).message}`;
     return { ...unknown, checksum: 'absent', damage };

@@ -3,6 +3,7 @@
 // The rules stand in lint/, by what they are about.
 
 import { adminRules } from './lint/admin.ts';
+import { backupRules } from './lint/backups.ts';
 import { backendRules } from './lint/backends.ts';
 import { type LintFinding, type LintSource, type Rule } from './lint/finding.ts';
 import { frontendRules } from './lint/frontends.ts';
@@ -22,6 +23,7 @@ const groups: readonly (readonly Rule[])[] = [
   tlsRules,
   stateFileRules,
   runbookRules,
+  backupRules,
 ];
 
 export function lint(config: Config, source: LintSource): readonly LintFinding[] {

@@ -21,6 +21,7 @@ const treatments: Readonly<Record<keyof Config, 'in-process' | 'restart'>> = {
   reloadOnChange: 'in-process',
   // A run under way goes on as it began.
   runbooks: 'in-process',
+  backups: 'in-process',
   frontends: 'in-process',
   backends: 'in-process',
 };

@@ -29,6 +29,15 @@ export const duration = () =>
     .union([z.literal(0), z.string().meta({ pattern: DURATION_PATTERN })], { error: wrongDuration })
     .transform((text, context) => reading(context, readDuration(text)));
 
+const TEN_YEARS_MS = 3650 * 86_400_000;
+
+/** Of what is kept rather than waited for. */
+export const longDuration = () =>
+  z
+    .union([z.literal(0), z.string().meta({ pattern: DURATION_PATTERN })], { error: wrongDuration })
+    .transform((text, context) => reading(context, readDuration(text, TEN_YEARS_MS)))
+    .refine(ms => ms >= 1000, { error: 'is too short; it must be at least 1s' });
+
 function wrongDuration({ input }: { readonly input?: unknown }): string {
   const read = readDuration(typeof input === 'number' ? input : '');
   return read.ok ? '' : read.reason;

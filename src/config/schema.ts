@@ -9,6 +9,7 @@ import { mysqlBackend } from './backends/mysql.ts';
 import { postgresBackend } from './backends/postgres.ts';
 import { redisBackend } from './backends/redis.ts';
 import { tcpBackend } from './backends/tcp.ts';
+import { backup } from './schema-backups.ts';
 import { dns } from './schema-dns.ts';
 import { frontend } from './schema-frontend.ts';
 import { runbooks } from './schema-runbook.ts';
@@ -117,6 +118,16 @@ export const configSchema = z
         },
       }),
     runbooks,
+    backups: z
+      .record(name, backup)
+      .default({})
+      .meta({
+        description:
+          'Backups that Pointsman makes by itself (`pointsman backup` makes them now), by name: what a cold standby is started from.',
+        sample: {
+          nightly: { backend: 'app', directory: '/var/backups/app', database: 'app', user: 'backup' },
+        },
+      }),
   })
   .transform(c => ({
     admin: c.admin,
@@ -135,11 +146,13 @@ export const configSchema = z
     ),
     backends: c.backends,
     runbooks: c.runbooks,
+    backups: c.backups,
   }));
 
 export type Config = z.output<typeof configSchema>;
 export type FrontendConfig = Config['frontends'][string];
 export type BackendConfig = Config['backends'][string];
+export type BackupConfig = Config['backups'][string];
 export type Protocol = BackendConfig['protocol'];
 /** How the servers of a protocol are probed. */
 export type CheckConfig<P extends Protocol> = Extract<BackendConfig, { protocol: P }>['check'];

@@ -33,8 +33,8 @@ const NOT_A_SIZE = 'is not a size; write it as 512B, 64KiB, 16MiB or 1GiB';
 const NOT_AN_ADDRESS = 'is not an address; write host:port, or [address]:port for IPv6';
 const DURATION_MAX_MS = 7 * 86_400_000;
 
-/** `250ms`, `2s`, `1.5m`, `0` to milliseconds; at most seven days. */
-export function readDuration(text: string | number): Reading<number> {
+/** `250ms`, `2s`, `1.5m`, `0` to milliseconds; at most seven days, or as said. */
+export function readDuration(text: string | number, maxMs: number = DURATION_MAX_MS): Reading<number> {
   if (text === 0 || text === '0') return { ok: true, value: 0 };
   const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(String(text));
   const factor = durationFactors[match?.[2] ?? ''];
@@ -43,8 +43,11 @@ export function readDuration(text: string | number): Reading<number> {
     return { ok: false, reason: bare ? NO_UNIT : NOT_A_DURATION };
   }
   const value = Number(match[1]) * factor;
-  if (value > DURATION_MAX_MS)
-    return { ok: false, reason: 'is longer than 7d, the longest duration that makes sense here' };
+  if (value > maxMs)
+    return {
+      ok: false,
+      reason: `is longer than ${formatDuration(maxMs)}, the longest duration that makes sense here`,
+    };
   return { ok: true, value };
 }
 

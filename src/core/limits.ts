@@ -31,6 +31,15 @@ export const MYSQL_LOGIN_MAX_BYTES = 128 * 1024;
 /** PostgreSQL's own MAX_STARTUP_PACKET_LENGTH (src/include/libpq/pqcomm.h). */
 export const POSTGRES_STARTUP_MAX_BYTES = 10_000;
 
+/** Backups in one directory that are looked at: a year of daily ones, and every name costs a look at the file. */
+export const BACKUP_FILES_MAX = 1000;
+
+/** What stands beside a backup about it: some 400 bytes. */
+export const BACKUP_MANIFEST_MAX_BYTES = 64 * 1024;
+
+/** What a program that dumps or restores says: its last words tell what it died of, and counts take a line a table. */
+export const PROGRAM_TEXT_MAX_BYTES = 256 * 1024;
+
 /** What one held client may send before we stop reading it; a PostgreSQL client sends one startup packet and waits. */
 export const HELD_CLIENT_MAX_BYTES = 16 * 1024;
 
@@ -119,12 +128,6 @@ export const STATE_FILE_MAX_BYTES = 64 * 1024 * 1024;
 
 /** An answer of the admin API to a command: the state of 1,000 backends takes some 3 MiB. */
 export const ADMIN_ANSWER_MAX_BYTES = 32 * 1024 * 1024;
-
-/** Backups in one directory that are looked at: a year of daily ones, and every name costs a look at the file. */
-export const BACKUP_FILES_MAX = 1000;
-
-/** What stands beside a backup about it: some 400 bytes. */
-export const BACKUP_MANIFEST_MAX_BYTES = 64 * 1024;
 
 /** Cancel keys that a worker asks the others about at the same time: strangers can make up any number of them. */
 export const KEY_QUESTIONS_MAX = 256;

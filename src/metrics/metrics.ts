@@ -264,6 +264,25 @@ export function createMetrics(build: { version: string; node: string }) {
       ['backend', 'book', 'result'],
       SLOW_BUCKETS,
     ),
+    backupAge: gauge(
+      'backup_age_seconds',
+      'Since the newest good backup was taken: what was written since would be lost with its servers; absent while there is none.',
+      ['backup'],
+    ),
+    backupSize: gauge('backup_size_bytes', 'Size of the newest good backup; absent while there is none.', [
+      'backup',
+    ]),
+    backupDuration: gauge(
+      'backup_duration_seconds',
+      'How long the last run took, restoring for proof included.',
+      ['backup'],
+    ),
+    backupRows: gauge(
+      'backup_restored_rows',
+      'Rows that the newest backup held when it was restored for proof; absent where that is not done.',
+      ['backup'],
+    ),
+    backupRuns: counter('backup_runs_total', 'Runs of a backup, by what came of it.', ['backup', 'outcome']),
     sessionsClosed: counter('sessions_closed_total', 'Sessions that ended, by reason.', [
       'frontend',
       'backend',

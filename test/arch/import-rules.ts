@@ -36,7 +36,14 @@ const areas: Readonly<Record<string, Area>> = {
     mayImportTypesOf: ['proxy'],
   },
   metrics: {
-    mayImport: ['core', 'config/reload-plan.ts', 'topology', 'proxy/events.ts', 'health/result.ts'],
+    mayImport: [
+      'backup/run.ts',
+      'core',
+      'config/reload-plan.ts',
+      'topology',
+      'proxy/events.ts',
+      'health/result.ts',
+    ],
   },
   admin: {
     mayImport: ['core', 'config', 'topology', 'metrics', 'health/result.ts'],
@@ -119,7 +126,7 @@ export const importRules: IFlattenedRuleSet = {
     {
       name: 'processes-and-database-clients-only-at-the-edges',
       severity: 'error',
-      from: { path: '^src/', pathNot: inSrc(socketFolders) },
+      from: { path: '^src/', pathNot: inSrc([...socketFolders, 'backup/program.ts']) },
       to: { path: '^(node:)?child_process$|(^|/)node_modules/(pg|mysql2)/' },
     },
     {

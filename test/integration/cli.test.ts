@@ -14,7 +14,7 @@ import { until } from '../support/wait.ts';
 const PASSWORD = 'A-Distinctive-Passw0rd';
 const commands = [
   ...['run', 'check', 'probe', 'status', 'explain', 'drain', 'maintenance', 'ready'],
-  ...['schema', 'demo'],
+  ...['backup', 'restore', 'schema', 'demo'],
 ];
 
 describe('usage', () => {
