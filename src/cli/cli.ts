@@ -94,6 +94,61 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
       argv => answer(() => check(argv.config, argv.live)),
     )
     .command(
+      'backup [name]',
+      'Make the configured backups now, or prove that the newest can be restored',
+      builder =>
+        builder
+          .positional('name', { type: 'string', describe: 'One of them; else all' })
+          .option('config', configOption)
+          .option('verify', {
+            type: 'boolean',
+            default: false,
+            describe: 'Make none: restore the newest good one on its scratch server, and count',
+          })
+          .example('$0 backup -c /etc/pointsman/pointsman.yaml', 'exit code 1 if one fails')
+          .example('$0 backup nightly --verify', 'can it be restored?'),
+      argv => answer(() => backup(argv.config, argv.name, argv.verify)),
+    )
+    .command(
+      'restore <files>',
+      'Put the newest fit backup in the place of a database, whatever is there',
+      builder =>
+        builder
+          .positional('files', {
+            type: 'string',
+            demandOption: true,
+            describe: 'A backup, or a pattern in quotes of which the newest fit one is taken',
+          })
+          .option('to', {
+            type: 'string',
+            demandOption: true,
+            requiresArg: true,
+            describe: 'postgres://user@host/database or mysql://…; passwords in PGPASSWORD or MYSQL_PWD',
+          })
+          .option('max-age', {
+            type: 'string',
+            requiresArg: true,
+            describe: 'An older one is refused, such as 2h',
+          })
+          .option('keep-former', {
+            type: 'string',
+            requiresArg: true,
+            describe: 'Of PostgreSQL: the name for what was there, instead of dropping it',
+          })
+          .option('owners', { type: 'boolean', default: true, describe: 'Owners and grants as they were' })
+          .option('checksum', { type: 'boolean', default: false, describe: 'Refuse one without a checksum' })
+          .option('programs', {
+            type: 'string',
+            requiresArg: true,
+            describe: 'Where pg_restore and its like are',
+          })
+          .example(
+            "$0 restore '/var/backups/app/*.dump' --to postgres://postgres@127.0.0.1/app",
+            'its place is taken',
+          ),
+      argv => answer(() => restore(argv)),
+    )
+    .command(
       'probe <url>',
       'Ask one server what it is: role, writable, lag, position, version',
       builder =>
@@ -246,59 +301,6 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
       builder =>
         builder.options(adminOptions).example('$0 restart', 'SIGUSR2 does the same, and says it in the log'),
       argv => answer(() => restart(argv)),
-      'backup [name]',
-      'Make the configured backups now, or prove that the newest can be restored',
-      builder =>
-        builder
-          .positional('name', { type: 'string', describe: 'One of them; else all' })
-          .option('config', configOption)
-          .option('verify', {
-            type: 'boolean',
-            default: false,
-            describe: 'Make none: restore the newest good one on its scratch server, and count',
-          })
-          .example('$0 backup -c /etc/pointsman/pointsman.yaml', 'exit code 1 if one fails')
-          .example('$0 backup nightly --verify', 'can it be restored?'),
-      argv => answer(() => backup(argv.config, argv.name, argv.verify)),
-    )
-    .command(
-      'restore <files>',
-      'Put the newest fit backup in the place of a database, whatever is there',
-      builder =>
-        builder
-          .positional('files', {
-            type: 'string',
-            demandOption: true,
-            describe: 'A backup, or a pattern in quotes of which the newest fit one is taken',
-          })
-          .option('to', {
-            type: 'string',
-            demandOption: true,
-            requiresArg: true,
-            describe: 'postgres://user@host/database or mysql://…; passwords in PGPASSWORD or MYSQL_PWD',
-          })
-          .option('max-age', {
-            type: 'string',
-            requiresArg: true,
-            describe: 'An older one is refused, such as 2h',
-          })
-          .option('keep-former', {
-            type: 'string',
-            requiresArg: true,
-            describe: 'Of PostgreSQL: the name for what was there, instead of dropping it',
-          })
-          .option('owners', { type: 'boolean', default: true, describe: 'Owners and grants as they were' })
-          .option('checksum', { type: 'boolean', default: false, describe: 'Refuse one without a checksum' })
-          .option('programs', {
-            type: 'string',
-            requiresArg: true,
-            describe: 'Where pg_restore and its like are',
-          })
-          .example(
-            "$0 restore '/var/backups/app/*.dump' --to postgres://postgres@127.0.0.1/app",
-            'its place is taken',
-          ),
-      argv => answer(() => restore(argv)),
     )
     .command(
       'schema',
