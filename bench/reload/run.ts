@@ -84,7 +84,8 @@ planned switchover. Real PostgreSQL 18, primary and standby.
 ${rows.join('\n')}
 
 HAProxy hands its ports to a new process and leaves the old sessions to the old one, which is stopping: it closes nothing any more
-when a server goes down, whatever \`on-marked-down shutdown-sessions\` says. Its configuration:
+when a server goes down, whatever \`on-marked-down shutdown-sessions\` says. The time of a reload says
+little: a signal that comes while its master is still busy is lost, and the bench sends it again after a second. Its configuration:
 
 \`\`\`
 ${configText('PORT', ['AGENT1', 'AGENT2'], ['5432', '5433'], 0)}\`\`\`
