@@ -1,0 +1,111 @@
+// System 001 on real servers: an active machine and a cold standby, with the configuration of examples/cold-standby.yaml. The active
+// one is lost: the standby serves production rows of the newest fit backup, never its seeds; what is written meanwhile is on the
+// active one after the failback.
+
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { runPointsman, type PointsmanProcess } from '../support/pointsman.ts';
+import { System001, TOKEN } from '../support/system-001.ts';
+import { until } from '../support/wait.ts';
+
+let system: System001;
+let pointsman: PointsmanProcess;
+
+before(async () => {
+  system = await System001.start();
+  pointsman = await runPointsman(system.config);
+  await primaryIs('vcl2');
+});
+
+after(async () => {
+  await pointsman?.stop();
+  await system?.dispose();
+});
+
+async function coffee() {
+  return (await pointsman.state()).backends.find(({ name }) => name === 'coffee') ?? null;
+}
+
+async function primaryIs(name: string): Promise<void> {
+  const words = `${name} to be the primary`;
+  await until(words, async () => (await coffee())?.primary === name, { deadlineMs: 90_000, everyMs: 50 });
+}
+
+async function bookIsOver(book: string): Promise<void> {
+  const isDone = async (): Promise<boolean> => {
+    const runbook = (await coffee())?.runbook ?? null;
+    assert.ok(
+      runbook?.run?.status !== 'stopped' && runbook?.run?.status !== 'asking',
+      JSON.stringify(runbook?.run),
+    );
+    return runbook?.run === null && runbook.last?.book === book && runbook.last.outcome === 'done';
+  };
+  await until(`${book} to be done`, isDone, { deadlineMs: 90_000, everyMs: 50 });
+}
+
+async function failback(): Promise<void> {
+  const response = await fetch(`${pointsman.admin}/api/v1/backends/coffee/failback`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${TOKEN}`, connection: 'close' },
+  });
+  assert.equal(response.status, 202, await response.text());
+  await bookIsOver('failback');
+  await primaryIs('vcl2');
+}
+
+async function vcl2IsUp(): Promise<void> {
+  const isUp = async (): Promise<boolean> =>
+    (await coffee())?.servers.find(({ name }) => name === 'vcl2')?.health === 'up';
+  await until('vcl2 to be up', isUp);
+}
+
+describe('system 001', () => {
+  test('the active machine serves, nothing runs on the standby, and a backup is made without anybody asking', async () => {
+    await system.drink('production 1');
+    assert.deepEqual(await system.menu(), ['production 1']);
+    await system.backupsMade(1);
+    assert.equal(system.isStandbyRunning(), false);
+  });
+
+  test('the active machine is lost and the newest backup is corrupt: the one before is served, never seeds, and that is said', async () => {
+    const [first = ''] = await system.backupsMade(1);
+    await system.drink('production 2, after the backup');
+    const newest = await system.backupNow();
+    system.corrupt(newest);
+    await system.killActive();
+    await primaryIs('vcl3');
+    await bookIsOver('on_primary_lost');
+    assert.deepEqual(await system.menu(), ['production 1']);
+    const steps = (await coffee())?.runbook?.last?.steps ?? [];
+    const { detail } =
+      steps.find(({ step }) => step === 'restore') ?? assert.fail('there is no step restore');
+    assert.match(
+      detail,
+      new RegExp(`restored ${first}, [\\dmin ]+ s old: what was written since is not in it`),
+    );
+    assert.match(detail, new RegExp(`${newest} has another content than its checksum`));
+  });
+
+  test('failback: what was written on the standby is on the active machine, what only that had is put aside, and the standby stops', async () => {
+    await system.drink('written during the failover');
+    await system.returnActive();
+    await vcl2IsUp();
+    assert.equal((await coffee())?.primary, 'vcl3', 'nobody goes back by himself');
+    await failback();
+    const expected = ['production 1', 'written during the failover'];
+    assert.deepEqual(await system.menu(), expected);
+    assert.deepEqual(await system.namesAt(system.active), expected);
+    const aside = (
+      await system.ask(
+        system.active,
+        "select datname from pg_database where datname like 'coffee_before%'",
+        'postgres',
+      )
+    )[0];
+    assert.deepEqual(await system.namesAt(system.active, String(aside?.['datname'])), [
+      'production 1',
+      'production 2, after the backup',
+    ]);
+    assert.equal(system.isStandbyRunning(), false);
+  });
+});
