@@ -67,7 +67,7 @@ export interface Birth {
   readonly impediment: string | null;
 }
 
-export interface ConfigSource {
+interface ConfigSource {
   load(): LoadResult;
   /** Those that were read last. */
   readonly files: readonly string[];

@@ -16,7 +16,7 @@ const READY_MAX_MS = 30_000;
 export type Succession =
   { readonly ok: true; readonly pid: number } | { readonly ok: false; readonly why: string };
 
-export interface HandedSocket extends ListeningSocket {
+interface HandedSocket extends ListeningSocket {
   readonly isKept: boolean;
 }
 

@@ -11,7 +11,7 @@ import { type Logger } from '../core/logger.ts';
 import { type InheritedSocket } from '../proxy/driver.ts';
 
 /** Where inherited descriptors begin, for systemd and for us. */
-export const FIRST_FD = 3;
+const FIRST_FD = 3;
 /** The name that systemd gives a socket without one, and that of ours for the admin server. */
 export const ADMIN_NAME = 'admin';
 /** Our own variable: LISTEN_PID has to be known before the successor is. */

@@ -56,7 +56,7 @@ export function isLearned(backend: BackendConfig): boolean {
 }
 
 /** Whether it is still the same backend: one that speaks another protocol, or whose members others tell now, is another one. */
-export function isSameNature(before: BackendConfig, after: BackendConfig): boolean {
+function isSameNature(before: BackendConfig, after: BackendConfig): boolean {
   return before.protocol === after.protocol && isLearned(before) === isLearned(after);
 }
 

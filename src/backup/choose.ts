@@ -41,7 +41,7 @@ export interface Backup extends BackupFile, BackupFacts {
   readonly kind: DumpKind;
 }
 
-export interface RefusedBackup {
+interface RefusedBackup {
   readonly path: string;
   /** The second half of a sentence: "is …", "has …". */
   readonly why: string;

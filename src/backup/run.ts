@@ -34,7 +34,7 @@ export interface BackupPlan extends Recipe {
 
 export const backupOutcomes = ['done', 'unverified', 'refused', 'failed'] as const;
 /** `unverified`: made, but nothing could be said about restoring it; `refused`: there is no right server to take it from. */
-export type BackupOutcome = (typeof backupOutcomes)[number];
+type BackupOutcome = (typeof backupOutcomes)[number];
 
 /** The newest good backup, for the metrics. */
 export interface NewestBackup {

@@ -18,8 +18,6 @@ export type Source =
   | { readonly server: ServerView; readonly lagMs: number; readonly position: string | null }
   | { readonly refused: string };
 
-export const SOURCE_ROLES = ['primary', 'replica', 'replica-or-primary'] as const;
-
 export function chooseSource(view: BackendView, wish: SourceWish, now: MonotonicMs): Source {
   const primary = acceptsWrites(view, now);
   const replicas = leastLag(

@@ -163,7 +163,6 @@ export type WholeTlsConfig = CheckConfig<'redis'>['tls'];
 /** Of relayed sessions: what a frontend's clients are shown, and how servers are reached. */
 export type FrontendTlsConfig = NonNullable<FrontendConfig['tls']>;
 export type ServersTlsConfig = NonNullable<BackendConfig['tls']>;
-export type AdminTlsConfig = NonNullable<Config['admin']['tls']>;
 export type SentinelConfig = NonNullable<Extract<BackendConfig, { protocol: 'redis' }>['sentinel']>;
 type PostgresBackend = Extract<BackendConfig, { protocol: 'postgres' }>;
 export type PgAutoFailoverConfig = NonNullable<PostgresBackend['pgAutoFailover']>;

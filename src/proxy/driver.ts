@@ -131,7 +131,7 @@ export interface SecureDial {
   readonly how: 'asked' | 'whole';
 }
 
-export interface EncryptRequest {
+interface EncryptRequest {
   readonly socket: TcpSocket;
   readonly frontend: string;
   /** What the client has sent of its handshake already. */
@@ -150,7 +150,7 @@ export interface LoginDial extends Omit<SecureDial, 'how'> {
 }
 
 /** Told one of the two, once, unless the socket is closed before by us. */
-export interface EncryptEvents {
+interface EncryptEvents {
   /** `trusted`: the client's certificate is good, or none is wanted. */
   encrypted(trusted: boolean): void;
   /** The socket closes by itself. */

@@ -26,7 +26,7 @@ const SPINS = 200;
 const NAP_MS = 0.25;
 const NAPS = 80;
 
-export interface TablePlan {
+interface TablePlan {
   /** A power of two. */
   readonly places: number;
   readonly workers: number;

@@ -3,7 +3,7 @@
 
 import { type ErrorFacts } from '../../../core/errors.ts';
 
-export const handshakeFailures = {
+const handshakeFailures = {
   plain: 'the client spoke no TLS',
   version: 'no version of TLS in common (min_version)',
   cipher: 'no cipher or signature in common',
