@@ -63,7 +63,7 @@ for (const [what, text, env, url, target] of [
   ],
 ] as const) {
   test(`admin target: of ${what}`, () => {
-    assert.deepEqual(find(text, env, url), { ok: true, target });
+    assert.deepEqual(find(text, env, url), { ok: true, target: { ...target, tls: {} } });
   });
 }
 
