@@ -25,8 +25,8 @@ export interface LoginRules {
 
 export type LoginAction =
   | { readonly kind: 'to-client' | 'to-server'; readonly bytes: Uint8Array }
-  /** Make the handshake; nothing more is to be read before `encrypted` is told. */
-  | { readonly kind: 'encrypt'; readonly side: 'client' | 'server' }
+  /** Make the handshake; nothing more is to be read before `encrypted` is told. `heard`: its beginning, where it has come. */
+  | { readonly kind: 'encrypt'; readonly side: 'client' | 'server'; readonly heard: Uint8Array }
   /** Over, and the client knows why: let both go. */
   | { readonly kind: 'refused' }
   /** Not the protocol: close. */
@@ -34,7 +34,7 @@ export type LoginAction =
   /** From here on bytes pass as they are. */
   | { readonly kind: 'done' };
 
-type State = 'greeting' | 'opening' | 'client-tls' | 'login' | 'server-tls' | 'answers' | 'over';
+type State = 'greeting' | 'opening' | 'client-tls' | 'login' | 'server-tls' | 'answers' | 'done' | 'over';
 
 const HEADER_BYTES = 4;
 const SSL_REQUEST_BYTES = 32;
@@ -55,7 +55,7 @@ function decodeLoginPacket(bytes: Uint8Array): Decode<Packet> {
 export class MysqlLogin {
   readonly #rules: LoginRules;
   readonly #fromServer = new Framer(decodeLoginPacket);
-  #fromClient = new Framer(decodeLoginPacket);
+  readonly #fromClient = new Framer(decodeLoginPacket);
   #state: State = 'greeting';
   #clientSecured = false;
   #clientTrusted = true;
@@ -69,17 +69,13 @@ export class MysqlLogin {
     const framer = side === 'client' ? this.#fromClient : this.#fromServer;
     framer.push(Uint8Array.from(bytes));
     const actions: LoginAction[] = [];
-    while (this.#state !== 'over') {
+    while (this.#state !== 'over' && this.#state !== 'done') {
       const decoded = framer.next();
       if (decoded.kind === 'need') break;
       if (decoded.kind === 'bad') return [...actions, this.#end('broken')];
       actions.push(...(side === 'client' ? this.#client(decoded.value) : this.#server(decoded.value)));
-      if (this.#state === 'client-tls' && this.#fromClient.held > 0) {
-        // Sent in the clear behind the request for TLS: it must not pass for what comes encrypted.
-        return [...actions, this.#end('broken')];
-      }
     }
-    return this.#state === 'over' ? [...actions, ...this.#rest()] : actions;
+    return this.#state === 'done' ? [...actions, ...this.#rest()] : actions;
   }
 
   encrypted(side: 'client' | 'server', trusted = true): readonly LoginAction[] {
@@ -107,7 +103,8 @@ export class MysqlLogin {
         if (!asks) return this.#loggingIn(packet);
         if (this.#rules.client === 'refuse') return [this.#end('broken')];
         this.#state = 'client-tls';
-        return [{ kind: 'encrypt', side: 'client' }];
+        // It doesn't wait for an answer: its handshake may stand right behind the request.
+        return [{ kind: 'encrypt', side: 'client', heard: this.#fromClient.rest() }];
       }
       case 'login':
         return this.#loggingIn(packet);
@@ -138,10 +135,12 @@ export class MysqlLogin {
     }
     if (!this.#rules.server) return this.#sendLogin();
     this.#state = 'server-tls';
+    // Unasked, and in the clear: it must not pass for what comes encrypted.
+    if (this.#fromServer.held > 0) return [this.#end('broken')];
     const request = sslRequestOf(withSsl(packet.payload, true));
     return [
       { kind: 'to-server', bytes: encodePacket(1, request) },
-      { kind: 'encrypt', side: 'server' },
+      { kind: 'encrypt', side: 'server', heard: new Uint8Array(0) },
     ];
   }
 
@@ -221,7 +220,7 @@ export class MysqlLogin {
   }
 
   #end(kind: 'broken' | 'refused' | 'done'): LoginAction {
-    this.#state = 'over';
+    this.#state = kind === 'done' ? 'done' : 'over';
     return { kind };
   }
 

@@ -63,7 +63,7 @@ function relayLogin(sockets: Sockets, pair: Splice, dial: LoginDial, terms: TlsT
           server.write(action.bytes);
           break;
         case 'encrypt':
-          encrypt(action.side);
+          encrypt(action.side, action.heard);
           break;
         case 'refused':
           part();
@@ -82,10 +82,10 @@ function relayLogin(sockets: Sockets, pair: Splice, dial: LoginDial, terms: TlsT
     splice({ ...pair, first: new Uint8Array(0), tap: watcher });
   }
 
-  function encrypt(side: 'client' | 'server'): void {
+  function encrypt(side: 'client' | 'server', heard: Uint8Array): void {
     const socket = sockets[side];
     socket.inner.off('data', listeners[side]);
-    const raw = socket.handOver(new Uint8Array(0));
+    const raw = socket.handOver(heard);
     if (side === 'server') {
       const options = () => terms.towards(dial.backend, dial.address, dial.host);
       shakeHands(raw, options, {
