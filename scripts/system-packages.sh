@@ -25,6 +25,7 @@ redis-sentinel:redis-sentinel
 redis-tools:redis-benchmark
 sysbench:sysbench
 nginx:/usr/sbin/nginx
+haproxy:/usr/sbin/haproxy
 curl:curl
 systemd:systemd-socket-activate
 '"$*"

@@ -5,7 +5,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { isIpAddress } from '../config/addresses.ts';
 import { type Clock, type MonotonicMs } from '../core/clock.ts';
 import { type Random } from '../core/random.ts';
-import { type BackendConfig, type Config } from '../config/schema.ts';
+import { type BackendConfig, type Config, type SendProxy } from '../config/schema.ts';
 import { Monitor } from '../health/monitor.ts';
 import { createProber } from '../health/probers/create.ts';
 import { factsOf } from '../health/result.ts';
@@ -42,6 +42,7 @@ export function backendSpecs(config: Config): readonly BackendSpec[] {
       freshnessMs: freshnessBoundMs(backend.check),
       slowStartMs: backend.slowStartMs,
       reads: wantsOf(Object.values(config.frontends).filter(frontend => frontend.backend === name)),
+      sendProxy: sendProxyOf(backend),
       settleMs: 'settleMs' in backend.check ? backend.check.settleMs : 0,
       ...(orchestrator === null ? {} : { orchestrator }),
       ...(isLearned(backend) ? { slots: slotNames(backend.protocol, maxServersOf(backend)) } : {}),
@@ -221,7 +222,11 @@ function ownSqlOf({ servers }: BackendConfig, name: string): string | null {
   return server !== undefined && 'writable' in server ? server.writable : null;
 }
 
+const sendProxyOf = (backend: BackendConfig): SendProxy | null =>
+  'sendProxy' in backend ? backend.sendProxy : null;
+
 function isAskedAlike(before: BackendConfig, after: BackendConfig, server: string): boolean {
+  if (sendProxyOf(before) !== sendProxyOf(after)) return false;
   return isDeepStrictEqual(before.check, after.check) && ownSqlOf(before, server) === ownSqlOf(after, server);
 }
 

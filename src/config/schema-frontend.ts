@@ -35,6 +35,27 @@ const tcp = z
   }))
   .meta({ description: 'How dead peers are noticed, on both sides of every session.' });
 
+const acceptProxy = z
+  .strictObject({
+    from: z
+      .array(cidr)
+      .min(1, { error: 'is empty: nobody would be believed' })
+      .meta({
+        description:
+          'Networks of the proxies. Each of their connections must begin with a PROXY header (version 1 or 2), within 5 s; who it names is the client, for `allow`, `deny`, limits, balancing and the log.',
+        sample: ['10.0.0.5', '10.0.0.6'],
+      }),
+    otherwise: z.enum(['refuse', 'plain']).default('refuse').meta({
+      description:
+        'Who connects from elsewhere: `refuse` closes at once, `plain` serves them as clients without a header.',
+    }),
+  })
+  .optional()
+  .meta({
+    description:
+      'Proxies before this port (HAProxy, a cloud’s load balancer) that announce their clients by the PROXY protocol. Left out: every peer is the client itself.',
+  });
+
 export const frontend = z
   .strictObject({
     bind: address(true).meta({
@@ -74,6 +95,15 @@ export const frontend = z
         description: 'Networks whose clients may connect; others are closed at once. Left out: everybody.',
         sample: ['127.0.0.0/8', '10.0.0.0/8'],
       }),
+    deny: z
+      .array(cidr)
+      .optional()
+      .meta({
+        description:
+          'Networks whose clients are closed at once, also where `allow` lets them in. Left out: nobody.',
+        sample: ['10.9.0.0/16'],
+      }),
+    accept_proxy: acceptProxy,
     connect_timeout: pace().prefault('2s').meta({
       description:
         'How long a connection to a server may take before the next candidate is tried. Where there is a choice, a server that could not be connected comes last until a probe says that it is well, and so does one while a connection to it has been pending for 250 ms.',
@@ -97,6 +127,8 @@ export const frontend = z
     maxConnectionsPerIp: f.max_connections_per_ip ?? null,
     rateLimit: f.rate_limit ?? null,
     allow: f.allow ?? null,
+    deny: f.deny ?? null,
+    acceptProxy: f.accept_proxy ?? null,
     connectTimeoutMs: f.connect_timeout,
     idleTimeoutMs: f.idle_timeout,
     tls: f.tls ?? null,

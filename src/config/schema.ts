@@ -177,5 +177,6 @@ export type RateConfig = NonNullable<RateLimitConfig['perIp']>;
 export type RateLimitStoreConfig = NonNullable<Config['rateLimitStore']>;
 export type CircuitBreakerConfig = NonNullable<BackendConfig['circuitBreaker']>;
 export type SurgeConfig = NonNullable<Extract<BackendConfig, { protocol: 'postgres' }>['surge']>;
+export type SendProxy = NonNullable<Extract<BackendConfig, { protocol: 'tcp' }>['sendProxy']>;
 export type Route = FrontendConfig['route'];
 export type Balance = FrontendConfig['balance'];

@@ -2,6 +2,7 @@
 // Not the hold's limit (hold.ts), nor how addresses are counted (limits/). Called by frontend.ts for each accepted client.
 
 import { networks } from '../config/addresses.ts';
+import { type FrontendConfig } from '../config/schema.ts';
 import { type MonotonicMs } from '../core/clock.ts';
 import { REFUSALS_MAX } from '../core/limits.ts';
 import { type RejectReason } from './events.ts';
@@ -18,6 +19,8 @@ export type Admission =
 export interface AdmissionPolicy {
   /** Networks whose clients may connect; null: everybody. */
   readonly allow: readonly string[] | null;
+  /** Networks whose clients may not, whatever `allow` says. */
+  readonly deny: readonly string[] | null;
   readonly maxConnections: number;
 }
 
@@ -34,11 +37,13 @@ const countedIn: Admission = { kind: 'admit', counted: true };
 
 /** Throws RangeError or TypeError for an entry that is no network; the schema has refused those before. */
 export function createAdmission(
-  { allow, maxConnections }: AdmissionPolicy,
+  { allow, deny, maxConnections }: AdmissionPolicy,
   limits: ClientLimits | null = null,
 ): (host: string, crowd: Crowd, now: MonotonicMs) => Admission {
   const isAllowed = allow === null ? null : networks(allow);
+  const isDenied = deny === null ? null : networks(deny);
   return (host, { admitted, refused }, now) => {
+    if (isDenied?.(host) === true) return { kind: 'drop', reason: 'denied' };
     if (isAllowed?.(host) === false) return { kind: 'drop', reason: 'not-allowed' };
     const entry = limits === null ? unlimited : limits.enter(host, now);
     if (entry.reason !== null) {
@@ -49,4 +54,14 @@ export function createAdmission(
     if (entry.counted) limits?.leave(host);
     return { kind: refused < REFUSALS_MAX ? 'refuse' : 'drop', reason: 'max-connections' };
   };
+}
+
+/** What is made of a peer by its own address: a proxy that says who the client is, the client itself, or nobody for us. */
+export type Trust = 'proxy' | 'client' | 'nobody';
+
+export function createTrust(accept: FrontendConfig['acceptProxy']): (peer: string) => Trust {
+  if (accept === null) return () => 'client';
+  const isProxy = networks(accept.from);
+  const other: Trust = accept.otherwise === 'plain' ? 'client' : 'nobody';
+  return peer => (isProxy(peer) ? 'proxy' : other);
 }

@@ -6,7 +6,7 @@ import { type MonotonicMs } from '../core/clock.ts';
 import { type ConnectionHost } from './connection-host.ts';
 import { type DialEvents, type TcpSocket } from './driver.ts';
 import { type ConnectError } from './events.ts';
-import { type Target } from './session-model.ts';
+import { type SessionAction } from './session-model.ts';
 import { type Breaker } from './limits/breakers.ts';
 import { type Suspect } from './suspects.ts';
 
@@ -23,6 +23,8 @@ type AttemptHost = Pick<
   | 'breakers'
   | 'view'
 >;
+
+type Dial = Extract<SessionAction, { kind: 'dial' }>;
 
 /** Told once how the attempt ended, unless it was ended or aborted before. */
 export interface AttemptOwner {
@@ -43,25 +45,26 @@ export class Attempt implements DialEvents {
   /** Set when it is connected and not yet joined to the client. */
   #socket: TcpSocket | null = null;
 
+  /** `header`: goes to the server before all else. */
   constructor(
     host: AttemptHost,
     owner: AttemptOwner,
-    number: number,
-    { name, address, host: named = null }: Target,
-    timeoutMs: number,
+    { dial, target, timeoutMs }: Pick<Dial, 'dial' | 'target' | 'timeoutMs'>,
+    header: Uint8Array | null,
     startedAt: MonotonicMs,
   ) {
     const { backend, driver, secure, suspects, breakers } = host;
+    const { name, address, host: named = null } = target;
     this.#host = host;
     this.#owner = owner;
-    this.#number = number;
+    this.#number = dial;
     this.#server = name;
     this.#startedAt = startedAt;
     this.#suspect = suspects.of(backend, name);
     this.#breaker = breakers.of(host.view(), name);
     this.#suspect.dialed(this, startedAt);
     this.#breaker?.dialed(this);
-    const plain = { address, timeoutMs };
+    const plain = { address, timeoutMs, ...(header !== null && { header }) };
     const request = secure === null ? plain : { ...plain, secure: { backend, host: named, how: secure } };
     this.#abort = driver.dial(request, this);
   }

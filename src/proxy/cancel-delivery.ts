@@ -8,6 +8,8 @@ interface CancelDelivery {
   readonly targets: readonly Target[];
   readonly bytes: Uint8Array;
   readonly timeoutMs: number;
+  /** A PROXY header, where the servers expect one. */
+  readonly header: Uint8Array | null;
   readonly driver: Driver;
   /** How the servers of which backend are spoken to in TLS; `null`: not. */
   readonly secure: Omit<SecureDial, 'host'> | null;
@@ -33,7 +35,7 @@ export function deliverWhenKnown(
 
 /** Calls `done` once, when the last server has closed or couldn't be reached. Returns how to give up: closes all, without `done`. */
 function deliverCancel(
-  { targets, bytes, timeoutMs, driver, secure }: CancelDelivery,
+  { targets, bytes, timeoutMs, header, driver, secure }: CancelDelivery,
   done: () => void,
 ): () => void {
   const closers = new Set<() => void>();
@@ -45,7 +47,12 @@ function deliverCancel(
   };
   for (const { address, host = null } of targets) {
     const abort = driver.dial(
-      { address, timeoutMs, ...(secure === null ? {} : { secure: { ...secure, host } }) },
+      {
+        address,
+        timeoutMs,
+        ...(header !== null && { header }),
+        ...(secure !== null && { secure: { ...secure, host } }),
+      },
       {
         failed: closed,
         connected(socket) {

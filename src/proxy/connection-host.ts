@@ -5,6 +5,7 @@ import { type Address } from '../core/address.ts';
 import { type Clock, type MonotonicMs } from '../core/clock.ts';
 import { type Random } from '../core/random.ts';
 import { type BackendView } from '../topology/model.ts';
+import { type Admission } from './admission.ts';
 import { type Driver, type SecureDial, type TcpOptions } from './driver.ts';
 import { type HoldOutcome, type ProxyObserver, type RejectReason } from './events.ts';
 import { type Breakers } from './limits/breakers.ts';
@@ -39,6 +40,8 @@ export interface ConnectionHost<Client> {
   view(): BackendView;
   /** The frontend's newest host: its terms may have changed while a session lived on under the old ones. */
   newest(): ConnectionHost<Client>;
+  /** Whether the client may come in that a proxy has announced. */
+  admit(client: Client): Admission;
   decide(client: Address, waited: boolean, at: MonotonicMs): RouteDecision;
   /** Whether the server has room for the attempt that has just been put on the books. */
   fits(server: string): boolean;

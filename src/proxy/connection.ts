@@ -6,6 +6,7 @@ import { type Address } from '../core/address.ts';
 import { type MonotonicMs, type Timer } from '../core/clock.ts';
 import { invariant } from '../core/errors.ts';
 import { Ageing } from './ageing.ts';
+import { headerFor } from './announcing.ts';
 import { Attempt, type AttemptOwner } from './attempt.ts';
 import { CANCEL_TIMEOUT_MS, HALF_CLOSED_MAX_MS } from './bounds.ts';
 import { deliverWhenKnown } from './cancel-delivery.ts';
@@ -23,7 +24,6 @@ import {
   type SessionAction,
   type SessionEvent,
   type SessionState,
-  type Target,
 } from './session-model.ts';
 import { newSession, step } from './session.ts';
 
@@ -33,7 +33,8 @@ type Host = ConnectionHost<Connection>;
 const none: readonly SessionEvent[] = [];
 
 export class Connection implements SocketOwner, AttemptOwner, ArrivalWatcher, JoinedSession {
-  readonly client: Address;
+  /** Who has connected, until a proxy that is trusted says for whom. */
+  client: Address;
   /** Its place among its frontend's connections; and among those that dial, later among the sessions of its server. */
   seat = NOWHERE;
   place = NOWHERE;
@@ -71,10 +72,10 @@ export class Connection implements SocketOwner, AttemptOwner, ArrivalWatcher, Jo
     this.#activeAt = this.#acceptedAt;
   }
 
-  /** Starts reading. `refuse`: it is over a limit and only waits for its answer. */
-  start(refuse: RejectReason | null): void {
+  /** Starts reading. `refuse`: it is over a limit and only waits for its answer. `announces`: it is a proxy, and says for whom it comes. */
+  start(refuse: RejectReason | null, announces: boolean): void {
     this.#socket.attach(this, 'client');
-    this.handle({ kind: 'accepted', at: this.#acceptedAt, refuse });
+    this.handle({ kind: 'accepted', at: this.#acceptedAt, refuse, announces });
   }
 
   /**
@@ -256,6 +257,10 @@ export class Connection implements SocketOwner, AttemptOwner, ArrivalWatcher, Jo
   #perform(action: SessionAction, at: MonotonicMs): void {
     const host = this.#host;
     switch (action.kind) {
+      case 'admit':
+        if (action.client !== null) this.client = action.client;
+        this.handle({ kind: 'admitted', at, admission: host.admit(this) });
+        return;
       case 'route': {
         const decision = host.decide(this.client, action.waited, at);
         this.handle({ kind: 'routed', at, decision, epoch: host.view().epoch });
@@ -270,7 +275,7 @@ export class Connection implements SocketOwner, AttemptOwner, ArrivalWatcher, Jo
         host.unhold(this, action.outcome, action.waitedMs);
         return;
       case 'dial':
-        this.#dial(action.dial, action.target, action.timeoutMs, at);
+        this.#dial(action, at);
         return;
       case 'abort-dial':
         this.#abortDial();
@@ -324,17 +329,19 @@ export class Connection implements SocketOwner, AttemptOwner, ArrivalWatcher, Jo
       at === null ? null : clock.schedule(Math.max(0, at - clock.now()), () => this.#tell('deadline'));
   }
 
-  #dial(number: number, target: Target, timeoutMs: number, startedAt: MonotonicMs): void {
+  #dial(dial: Extract<SessionAction, { kind: 'dial' }>, startedAt: MonotonicMs): void {
     invariant(this.#attempt === null, 'one dial at a time');
     const { registry, frontend, backend } = this.#host;
-    registry.dialStarted(frontend, backend, target.name);
-    if (!this.#host.fits(target.name)) {
-      registry.dialEnded(frontend, backend, target.name);
-      this.handle({ kind: 'server-full', at: startedAt, dial: number });
+    const { name } = dial.target;
+    registry.dialStarted(frontend, backend, name);
+    if (!this.#host.fits(name)) {
+      registry.dialEnded(frontend, backend, name);
+      this.handle({ kind: 'server-full', at: startedAt, dial: dial.dial });
       return;
     }
     this.#host.dialing(this, true);
-    this.#attempt = new Attempt(this.#host, this, number, target, timeoutMs, startedAt);
+    const header = headerFor(this.#host.view(), this.client, this.#socket, dial.announced);
+    this.#attempt = new Attempt(this.#host, this, dial, header, startedAt);
   }
 
   dialConnected(dial: number, connectMs: number, at: MonotonicMs): void {
@@ -417,7 +424,9 @@ export class Connection implements SocketOwner, AttemptOwner, ArrivalWatcher, Jo
     const found = this.#host.cancelTargets(pid, key);
     const secure = how === null ? null : { backend, how };
     this.#open += 1;
-    this.#abortCancel = deliverWhenKnown(found, { bytes, timeoutMs: CANCEL_TIMEOUT_MS, driver, secure }, () =>
+    const header = headerFor(this.#host.view(), this.client, this.#socket, null);
+    const delivery = { bytes, header, timeoutMs: CANCEL_TIMEOUT_MS, driver, secure };
+    this.#abortCancel = deliverWhenKnown(found, delivery, () =>
       this.handle({ kind: 'cancel-done', at: clock.now() }),
     );
   }

@@ -119,6 +119,8 @@ export type Waiting = 'refuse' | 'serve';
 export interface DialRequest {
   readonly address: Address;
   readonly timeoutMs: number;
+  /** A PROXY header: the first bytes on the connection, sent as soon as it is made. A few hundred bytes at most. */
+  readonly header?: Uint8Array;
   /** Connected is who has made a handshake of TLS. Left out: plain. Of drivers with `tls` only. */
   readonly secure?: SecureDial;
 }

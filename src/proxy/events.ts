@@ -6,6 +6,9 @@ import { type Address } from '../core/address.ts';
 /** Why a client was turned away before it had a server. */
 export const rejectReasons = {
   'not-allowed': 'the client address is not in the allow list',
+  denied: 'the client address is in the deny list',
+  'untrusted-proxy': 'the peer is none of the proxies that clients come through here',
+  'bad-proxy-header': 'the PROXY header of a trusted proxy was malformed, or did not come in time',
   'max-connections': 'the frontend holds max_connections clients',
   'max-connections-per-ip': 'the client’s address holds max_connections_per_ip connections',
   'rate-limit': 'the client’s address, or all clients together, came faster than rate_limit allows',

@@ -9,7 +9,8 @@ import { type Random } from '../core/random.ts';
 import { eligibilityOf } from '../topology/eligibility.ts';
 import { type BackendView } from '../topology/model.ts';
 import { unusedServers } from '../topology/unused.ts';
-import { createAdmission } from './admission.ts';
+import { REFUSALS_MAX } from '../core/limits.ts';
+import { createAdmission, createTrust, type Admission } from './admission.ts';
 import { type PickContext } from './balance/pickers.ts';
 import { AGE_LOOKS, ROOM_POLL_MS, SWEEP_MAX_MS } from './bounds.ts';
 import { cancelTargets, type KeyPeers } from './cancel.ts';
@@ -82,6 +83,7 @@ export class Frontend implements ChangeListener {
   #tally: FrontendTally;
   #policy: RoutePolicy;
   #admit: ReturnType<typeof createAdmission>;
+  #trust: ReturnType<typeof createTrust>;
   #host: ConnectionHost<Connection>;
   readonly #hold: HoldQueue<Connection>;
   #turnstile: Turnstile;
@@ -126,6 +128,7 @@ export class Frontend implements ChangeListener {
     };
     this.#limits = this.#counting = this.#createLimits();
     this.#admit = createAdmission(config, this.#limits);
+    this.#trust = createTrust(config.acceptProxy);
     this.#turnstile = this.#createTurnstile();
     this.#turnedAway = new TurnedAway(clock, (...sum) => deps.observer.rejected(deps.name, ...sum));
     this.#hold = new HoldQueue(() => {
@@ -194,6 +197,7 @@ export class Frontend implements ChangeListener {
     this.#limits = this.#createLimits();
     this.#counting = this.#limits ?? this.#counting;
     this.#admit = createAdmission(config, this.#limits);
+    this.#trust = createTrust(config.acceptProxy);
     this.#rest();
     this.#turnstile = this.#createTurnstile();
     this.#vacantSince = hasServer(this.#policy, this.#view(), clock.now())
@@ -319,6 +323,7 @@ export class Frontend implements ChangeListener {
       observer,
       view,
       newest: () => this.#host,
+      admit: connection => this.#admitAnnounced(connection),
       decide: (client, waited, at) => this.#decide(client, waited, at),
       fits: server => this.#turnstile.fits(server, view()),
       hold: (connection, again, pause) => this.#wait(connection, again, pause),
@@ -342,13 +347,13 @@ export class Frontend implements ChangeListener {
   }
 
   #accept({ address, socket }: IncomingClient): void {
-    const { name, observer, clock } = this.#deps;
+    const { name, observer } = this.#deps;
     const tally = this.#tally;
     observer.accepted(name, 1);
     // Counted before it is judged: another worker that judges at the same moment must see it.
     tally.admitted += 1;
-    const crowd = { admitted: tally.admittedByAll - 1, refused: this.#refused.size };
-    const admission = this.#admit(address.host, crowd, clock.now());
+    const trust = this.#trust(address.host);
+    const admission = trust === 'client' ? this.#judge(address) : this.#judgePeer(trust);
     if (admission.kind !== 'admit') tally.admitted -= 1;
     if (admission.kind === 'drop') {
       socket.destroy();
@@ -360,7 +365,31 @@ export class Frontend implements ChangeListener {
     this.#connections.add(connection);
     if (admission.kind === 'refuse') this.#refused.add(connection);
     else connection.counted = admission.counted;
-    connection.start(admission.kind === 'admit' ? null : admission.reason);
+    connection.start(admission.kind === 'admit' ? null : admission.reason, trust === 'proxy');
+  }
+
+  /** Of a client that is counted among the admitted already. */
+  #judge({ host }: Address): Admission {
+    const crowd = { admitted: this.#tally.admittedByAll - 1, refused: this.#refused.size };
+    return this.#admit(host, crowd, this.#deps.clock.now());
+  }
+
+  /** A proxy takes room until it says for whom it comes, and whom it announces may be refused with words. */
+  #judgePeer(trust: 'proxy' | 'nobody'): Admission {
+    if (trust === 'nobody') return { kind: 'drop', reason: 'untrusted-proxy' };
+    const { maxConnections } = this.#config;
+    if (this.#tally.admittedByAll <= maxConnections + REFUSALS_MAX) return { kind: 'admit', counted: false };
+    return { kind: 'drop', reason: 'max-connections' };
+  }
+
+  #admitAnnounced(connection: Connection): Admission {
+    const admission = this.#judge(connection.client);
+    if (admission.kind === 'admit') connection.counted = admission.counted;
+    if (admission.kind === 'refuse') {
+      this.#refused.add(connection);
+      this.#tally.admitted -= 1;
+    }
+    return admission;
   }
 
   #decide(client: Address, waited: boolean, at: MonotonicMs): RouteDecision {

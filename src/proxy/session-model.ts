@@ -5,6 +5,8 @@
 import { type Address } from '../core/address.ts';
 import { type MonotonicMs } from '../core/clock.ts';
 import { type BackendView } from '../topology/model.ts';
+import { type Announcement } from '../protocol/proxy-protocol/header.ts';
+import { type Admission } from './admission.ts';
 import { type CloseReason, type ConnectError, type HoldOutcome, type RejectReason } from './events.ts';
 import { type Eligibility } from '../topology/eligibility.ts';
 import { type RouteDecision } from './router.ts';
@@ -42,6 +44,10 @@ export interface Waiting {
   readonly dials: number;
   /** Why the newest attempt failed. */
   readonly lastError: ConnectError | null;
+  /** What a proxy before us said of it; `null`: there is none. */
+  readonly announced: Announcement | null;
+  /** Bytes that it, or the proxy for it, sent before those: no server gets them. */
+  readonly skipped: number;
   /** How often it may still go to another server after one that went without an answer. */
   readonly repeatsLeft: number;
   /** The servers that it may have had no room for it when it last asked. */
@@ -58,6 +64,15 @@ export interface Target {
 
 export type SessionState =
   | { readonly kind: 'new' }
+  /** Reading the header of a trusted proxy. */
+  | { readonly kind: 'announcing'; readonly bytes: Uint8Array }
+  /** Asked whether who was announced may come in; the answer comes at once. `rest`: what the client itself has sent. */
+  | {
+      readonly kind: 'admitting';
+      readonly announcement: Announcement;
+      readonly skipped: number;
+      readonly rest: Uint8Array;
+    }
   /** Reading the first packet. `secured`: within TLS that ends here. */
   | { readonly kind: 'greeting'; readonly waiting: Waiting; readonly secured: boolean }
   /** Reading what comes before TLS, or instead of it. `answers`: requests for encryption that were denied. */
@@ -104,8 +119,14 @@ export interface Progress {
 }
 
 export type SessionEvent =
-  /** `refuse`: the client is over a limit; it is read only to be told so. */
-  | { readonly kind: 'accepted'; readonly at: MonotonicMs; readonly refuse: RejectReason | null }
+  /** `refuse`: the client is over a limit; it is read only to be told so. `announces`: a trusted proxy says first who it is. */
+  | {
+      readonly kind: 'accepted';
+      readonly at: MonotonicMs;
+      readonly refuse: RejectReason | null;
+      readonly announces: boolean;
+    }
+  | { readonly kind: 'admitted'; readonly at: MonotonicMs; readonly admission: Admission }
   | { readonly kind: 'received'; readonly at: MonotonicMs; readonly bytes: Uint8Array }
   | {
       readonly kind: 'routed';
@@ -171,6 +192,8 @@ export type Outcome =
 export type CloseMode = 'answer' | 'end' | 'cut' | 'reset';
 
 export type SessionAction =
+  /** Take note of the client that was announced, if one was, and ask whether it may come in; answer with `admitted`. */
+  | { readonly kind: 'admit'; readonly client: Address | null }
   /** Ask the router; answer with `routed`. `waited`: it has been in the hold, so it doesn't queue behind others again. */
   | { readonly kind: 'route'; readonly waited: boolean }
   /** `again`: give it back to the head of the hold. `pause`: every candidate refused, so nobody tries for a moment. */
@@ -182,6 +205,7 @@ export type SessionAction =
       readonly dial: number;
       readonly target: Target;
       readonly timeoutMs: number;
+      readonly announced: Announcement | null;
     }
   /** Close that connection whatever has become of it; its events count no more. */
   | { readonly kind: 'abort-dial'; readonly dial: number }

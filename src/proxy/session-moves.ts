@@ -80,7 +80,15 @@ export function dial(
   const number = waiting.dials + 1;
   return {
     state: { kind: 'dialing', waiting: { ...waiting, holdUntil, dials: number }, candidates, index, epoch },
-    actions: [{ kind: 'dial', dial: number, target, timeoutMs: rules.connectTimeoutMs }],
+    actions: [
+      {
+        kind: 'dial',
+        dial: number,
+        target,
+        timeoutMs: rules.connectTimeoutMs,
+        announced: waiting.announced,
+      },
+    ],
   };
 }
 
@@ -95,7 +103,7 @@ export function repeat(
   reason: CloseReason,
 ): Step | null {
   const { repeat: kept } = state;
-  if (kept === null || fromServer > 0 || fromClient !== kept.bytes.length) return null;
+  if (kept === null || fromServer > 0 || fromClient !== kept.skipped + kept.bytes.length) return null;
   if (kept.repeatsLeft === 0 || !isRepeatable(kept.bytes)) return null;
   // Its wait for the first server is over; should it have to wait again, it has all of the time again.
   const waiting: Waiting = {

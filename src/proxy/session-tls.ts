@@ -60,9 +60,13 @@ export function beginWithTls(
 ): Step {
   const deadline: SessionAction = { kind: 'deadline', at: at + FIRST_BYTES_TIMEOUT_MS };
   if (protocolTraits[rules.protocol].tls === 'whole' && rules.tls === 'require') {
-    return encrypt(waiting, noBytes, false, refused, [deadline]);
+    return encrypt(waiting, waiting.bytes, false, refused, [deadline]);
   }
-  return { state: { kind: 'opening', waiting, refused, answers: 0 }, actions: [deadline] };
+  const state: In<'opening'> = { kind: 'opening', waiting, refused, answers: 0 };
+  if (waiting.bytes.length === 0) return { state, actions: [deadline] };
+  // What came behind a PROXY header is here already.
+  const next = inOpening(state, { kind: 'received', at, bytes: noBytes }, rules);
+  return { ...next, actions: [deadline, ...next.actions] };
 }
 
 /** `heard`: what the client has sent of its handshake already. */
@@ -74,7 +78,8 @@ function encrypt(
   before: readonly SessionAction[],
 ): Step {
   return {
-    state: { kind: 'encrypting', waiting: { ...waiting, bytes: noBytes }, refused },
+    // What is read within is counted from here on.
+    state: { kind: 'encrypting', waiting: { ...waiting, bytes: noBytes, skipped: 0 }, refused },
     actions: [...before, { kind: 'encrypt', heard, direct }],
   };
 }

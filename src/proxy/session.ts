@@ -3,12 +3,13 @@
 // Called by connection.ts. An event that can't happen in a state throws.
 
 import { type MonotonicMs } from '../core/clock.ts';
-import { FIRST_BYTES_TIMEOUT_MS } from '../core/limits.ts';
+import { FIRST_BYTES_TIMEOUT_MS, PROXY_HEADER_TIMEOUT_MS } from '../core/limits.ts';
 import { decodeFirstPacket } from '../protocol/postgres/startup.ts';
 import { REPEATS_MAX } from './bounds.ts';
-import { type CloseReason } from './events.ts';
+import { type CloseReason, type RejectReason } from './events.ts';
 import { protocolTraits } from './protocols.ts';
 import { mayServe } from './router.ts';
+import { inAnnouncing } from './session-announce.ts';
 import {
   type CloseMode,
   type SessionAction,
@@ -58,6 +59,8 @@ const unheard: Waiting = {
   heldSince: null,
   holdUntil: null,
   dials: 0,
+  announced: null,
+  skipped: 0,
   lastError: null,
   repeatsLeft: REPEATS_MAX,
   crowded: false,
@@ -83,6 +86,10 @@ export function step(state: SessionState, event: SessionEvent, rules: SessionRul
   switch (state.kind) {
     case 'new':
       return event.kind === 'accepted' ? onAccepted(event, rules) : illegal(state, event);
+    case 'announcing':
+      return inAnnouncing(state, event);
+    case 'admitting':
+      return event.kind === 'admitted' ? onAdmitted(state, event, rules) : illegal(state, event);
     case 'greeting':
       return inGreeting(state, event, rules);
     case 'opening':
@@ -108,12 +115,34 @@ export function step(state: SessionState, event: SessionEvent, rules: SessionRul
   }
 }
 
-function onAccepted({ at, refuse: reason }: Of<'accepted'>, rules: SessionRules): Step {
-  if (looksForTls(rules)) return beginWithTls(unheard, reason, at, rules);
-  if (reason !== null) return refuse(unheard, reason, at, rules);
-  if (protocolTraits[rules.protocol].reads === 'nothing') return newcomer;
+function onAccepted({ at, refuse: reason, announces }: Of<'accepted'>, rules: SessionRules): Step {
+  if (!announces) return begin(unheard, reason, at, rules);
+  const deadline: SessionAction = { kind: 'deadline', at: at + PROXY_HEADER_TIMEOUT_MS };
+  return { state: { kind: 'announcing', bytes: unheard.bytes }, actions: [deadline] };
+}
+
+/** As if it had only now connected, with whatever it has sent behind the header. */
+function onAdmitted(state: In<'admitting'>, { at, admission }: Of<'admitted'>, rules: SessionRules): Step {
+  const { announcement: announced, skipped, rest } = state;
+  if (admission.kind === 'drop') return close('reset', { kind: 'rejected', reason: admission.reason });
+  const { waiting, filled } = received({ ...unheard, announced, skipped }, rest);
+  const reason = admission.kind === 'refuse' ? admission.reason : null;
+  const next = begin(waiting, reason, at, rules);
+  return filled ? { ...next, actions: [stopReading, ...next.actions] } : next;
+}
+
+/** `waiting`: what is known of it by now, as a rule nothing. */
+function begin(waiting: Waiting, reason: RejectReason | null, at: MonotonicMs, rules: SessionRules): Step {
+  if (looksForTls(rules)) return beginWithTls(waiting, reason, at, rules);
+  if (reason !== null) return refuse(waiting, reason, at, rules);
+  if (protocolTraits[rules.protocol].reads === 'nothing') {
+    return waiting === unheard ? newcomer : route(waiting, nothing);
+  }
   const deadline: SessionAction = { kind: 'deadline', at: at + FIRST_BYTES_TIMEOUT_MS };
-  return { state: { kind: 'greeting', waiting: unheard, secured: false }, actions: [deadline] };
+  const greeting: In<'greeting'> = { kind: 'greeting', waiting, secured: false };
+  if (waiting.bytes.length === 0) return { state: greeting, actions: [deadline] };
+  const greeted = greet(greeting, at, rules);
+  return { ...greeted, actions: [deadline, ...greeted.actions] };
 }
 
 function inGreeting(state: In<'greeting'>, event: SessionEvent, rules: SessionRules): Step {

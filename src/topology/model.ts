@@ -4,7 +4,12 @@
 import { type Address } from '../core/address.ts';
 import { type MonotonicMs } from '../core/clock.ts';
 import { type Directive } from './directive.ts';
-import { type CircuitBreakerConfig, type Protocol, type SurgeConfig } from '../config/schema.ts';
+import {
+  type CircuitBreakerConfig,
+  type Protocol,
+  type SendProxy,
+  type SurgeConfig,
+} from '../config/schema.ts';
 import { type HealthState } from '../health/state.ts';
 import { type PassedResult, type ProbeResult } from '../health/result.ts';
 
@@ -122,6 +127,8 @@ export interface BackendView {
   readonly circuitBreaker: CircuitBreakerConfig | null;
   /** At what pace a new primary gets clients; `null`: that of logins (decision 4). */
   readonly surge: SurgeConfig | null;
+  /** The PROXY header that connections to its servers begin with; `null`: none. */
+  readonly sendProxy: SendProxy | null;
 }
 
 /** Every way in which others may write where a server is: its address, and the name that stands for it. */

@@ -2,7 +2,7 @@
 // Decides nothing itself (elect.ts does) and knows no socket. Fed by the monitors; read by proxy, metrics, incidents, API.
 
 import { isDeepStrictEqual } from 'node:util';
-import { type CircuitBreakerConfig, type SurgeConfig } from '../config/schema.ts';
+import { type CircuitBreakerConfig, type SendProxy, type SurgeConfig } from '../config/schema.ts';
 import { isSameAddress } from '../core/address.ts';
 import { type Clock, type MonotonicMs } from '../core/clock.ts';
 import { invariant } from '../core/errors.ts';
@@ -37,6 +37,8 @@ export type BackendSpec = ElectionRules & {
   readonly reads?: ReadWants;
   readonly circuitBreaker?: CircuitBreakerConfig | null;
   readonly surge?: SurgeConfig | null;
+  /** Left out: none is sent. */
+  readonly sendProxy?: SendProxy | null;
   /** Where members come and go: the names that they may have. Left out: the members are `servers`, for good. */
   readonly slots?: readonly string[];
   /** Whose first word is awaited before anybody is elected: the orchestrator that is asked, as `the Sentinels`. */
@@ -288,6 +290,7 @@ const configured = (spec: BackendSpec) => ({
   slowStartMs: spec.slowStartMs,
   circuitBreaker: spec.circuitBreaker ?? null,
   surge: spec.surge ?? null,
+  sendProxy: spec.sendProxy ?? null,
 });
 
 function isSameNature(one: BackendSpec, other: BackendSpec): boolean {

@@ -95,7 +95,7 @@ class World implements ChangeListener {
       inHold: false,
     };
     this.clients.push(client);
-    this.tell(client, { kind: 'accepted', at: this.now, refuse });
+    this.tell(client, { kind: 'accepted', at: this.now, refuse, announces: false });
   }
 
   tell(client: Client, event: SessionEvent): void {

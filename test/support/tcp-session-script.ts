@@ -1,5 +1,7 @@
 // Short words for sessions in tests: events by name, and actions as one line of text each, so that a case is a table row.
 
+import { formatAddress } from '../../src/core/address.ts';
+import { type Admission } from '../../src/proxy/admission.ts';
 import { type CloseReason } from '../../src/proxy/events.ts';
 import { type SessionAction, type SessionEvent, type SessionRules } from '../../src/proxy/session-model.ts';
 import { newSession, step } from '../../src/proxy/session.ts';
@@ -35,8 +37,15 @@ export const pg2Leads = backend([server('pg1', fail()), server('pg2', pass())], 
 const answeredOf = { fromClient: 1, fromServer: 1 };
 
 export const on = {
-  accepted: (at = 0): SessionEvent => ({ kind: 'accepted', at, refuse: null }),
-  overLimit: (at = 0): SessionEvent => ({ kind: 'accepted', at, refuse: 'max-connections' }),
+  accepted: (at = 0): SessionEvent => ({ kind: 'accepted', at, refuse: null, announces: false }),
+  overLimit: (at = 0): SessionEvent => ({
+    kind: 'accepted',
+    at,
+    refuse: 'max-connections',
+    announces: false,
+  }),
+  proxyAccepted: (at = 0): SessionEvent => ({ kind: 'accepted', at, refuse: null, announces: true }),
+  admitted: (admission: Admission, at = 0): SessionEvent => ({ kind: 'admitted', at, admission }),
   received: (bytes: Uint8Array, at = 0): SessionEvent => ({ kind: 'received', at, bytes }),
   candidates: (view: BackendView, names: readonly string[], at = 0): SessionEvent => ({
     kind: 'routed',
@@ -102,6 +111,8 @@ export const on = {
 /** `dial 1 pg1`, `hold`, `unhold served 250`, `close cut session demotion`, … */
 function told(action: SessionAction): string {
   switch (action.kind) {
+    case 'admit':
+      return `admit ${action.client === null ? 'nobody' : formatAddress(action.client)}`;
     case 'route':
       return action.waited ? 'route waited' : 'route';
     case 'hold':

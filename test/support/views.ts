@@ -108,6 +108,7 @@ export function backend(servers: readonly ServerView[], given: Partial<BackendVi
     slowStartMs: 0,
     circuitBreaker: null,
     surge: null,
+    sendProxy: null,
     ...given,
   };
 }

@@ -165,6 +165,13 @@ export const maxServers = z.int().min(1).max(64).default(8).meta({
     'How many servers may be learned when `servers` is left out. They are called by protocol and number (postgres-1, postgres-2 …), and keep their names while they are listed.',
 });
 
+/** Of protocols whose servers may understand it: PostgreSQL and Redis don't. */
+export const sendProxy = z.enum(['v1', 'v2', 'v2-crc32c']).optional().meta({
+  description:
+    'Every connection to the servers begins with a PROXY header that names the client, and every probe with one that names nobody: the servers must expect it. `v2` passes on what a proxy before us said beside the addresses (TLVs); `v2-crc32c` adds a checksum. Left out: none is sent.',
+  sample: 'v2',
+});
+
 export const slowStart = (byDefault: '0s' | '10s') =>
   duration()
     .prefault(byDefault === '0s' ? 0 : byDefault)

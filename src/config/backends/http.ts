@@ -2,7 +2,16 @@
 // Part of schema.ts. What is asked is written by protocol/http/request.ts, which trusts that nothing here can break a line.
 
 import { z } from 'zod';
-import { CHECK_MEANING, PROTOCOL_MEANING, readTempo, servers, slowStart, tempo, wholeTls } from './common.ts';
+import {
+  CHECK_MEANING,
+  PROTOCOL_MEANING,
+  readTempo,
+  sendProxy,
+  servers,
+  slowStart,
+  tempo,
+  wholeTls,
+} from './common.ts';
 import { discovery } from '../schema-dns.ts';
 import { serversTls } from '../schema-tls.ts';
 import { circuitBreaker } from '../schema-limits.ts';
@@ -83,6 +92,7 @@ export const httpBackend = z
     protocol: z.literal('http').meta({ description: PROTOCOL_MEANING, sample: 'http' }),
     check: httpCheck.prefault({}).meta({ description: CHECK_MEANING, sample: { path: '/health' } }),
     tls: serversTls,
+    send_proxy: sendProxy,
     slow_start: slowStart('10s'),
     circuit_breaker: circuitBreaker,
     dns: discovery,
@@ -92,6 +102,7 @@ export const httpBackend = z
     protocol: b.protocol,
     check: b.check,
     tls: b.tls ?? null,
+    sendProxy: b.send_proxy ?? null,
     slowStartMs: b.slow_start,
     circuitBreaker: b.circuit_breaker ?? null,
     surge: null,

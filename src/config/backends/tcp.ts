@@ -2,7 +2,15 @@
 // Part of schema.ts.
 
 import { z } from 'zod';
-import { CHECK_MEANING, PROTOCOL_MEANING, readTempo, servers, slowStart, tempo } from './common.ts';
+import {
+  CHECK_MEANING,
+  PROTOCOL_MEANING,
+  readTempo,
+  sendProxy,
+  servers,
+  slowStart,
+  tempo,
+} from './common.ts';
 import { discovery } from '../schema-dns.ts';
 import { serversTls } from '../schema-tls.ts';
 import { circuitBreaker } from '../schema-limits.ts';
@@ -32,6 +40,7 @@ export const tcpBackend = z
     protocol: z.literal('tcp').meta({ description: PROTOCOL_MEANING, sample: 'tcp' }),
     check: tcpCheck.prefault({}).meta({ description: CHECK_MEANING, sample: { interval: '1s' } }),
     tls: serversTls,
+    send_proxy: sendProxy,
     slow_start: slowStart('0s'),
     circuit_breaker: circuitBreaker,
     dns: discovery,
@@ -41,6 +50,7 @@ export const tcpBackend = z
     protocol: b.protocol,
     check: b.check,
     tls: b.tls ?? null,
+    sendProxy: b.send_proxy ?? null,
     slowStartMs: b.slow_start,
     circuitBreaker: b.circuit_breaker ?? null,
     surge: null,

@@ -2,8 +2,14 @@
 // `pointsman check --live`, so that all three ask in the same way.
 
 import { formatAddress, type Address } from '../../core/address.ts';
-import { type BackendConfig, type TlsConfig, type WholeTlsConfig } from '../../config/schema.ts';
+import {
+  type BackendConfig,
+  type SendProxy,
+  type TlsConfig,
+  type WholeTlsConfig,
+} from '../../config/schema.ts';
 import { type Clock } from '../../core/clock.ts';
+import { encodeOwn } from '../../protocol/proxy-protocol/encode.ts';
 import { type ProberFactory } from '../prober.ts';
 import { createHttpProber } from './http/prober.ts';
 import { createMysqlProber } from './mysql/prober.ts';
@@ -11,7 +17,9 @@ import { createPostgresProber } from './postgres/prober.ts';
 import { createRedisProber } from './redis/prober.ts';
 import { createTcpProber } from './tcp/prober.ts';
 
-type KeysOf<T> = T extends unknown ? Pick<T, Extract<keyof T, 'protocol' | 'check'>> : never;
+type KeysOf<T> = T extends unknown
+  ? Pick<T, Extract<keyof T, 'protocol' | 'check'>> & { readonly sendProxy?: SendProxy | null }
+  : never;
 
 /** What of a backend says how its servers are probed. */
 export type ProbedBackend = KeysOf<BackendConfig>;
@@ -30,6 +38,9 @@ export function createProber(
   { address, host = null, writable = null }: ProbedServer,
   clock: Clock,
 ): ProberFactory {
+  // They refuse a connection without one; of ours it names nobody.
+  const { sendProxy = null } = backend;
+  const header = sendProxy === null ? null : encodeOwn(sendProxy === 'v1' ? 'v1' : 'v2');
   switch (backend.protocol) {
     case 'postgres': {
       const check = named(backend.check, host);
@@ -42,17 +53,22 @@ export function createProber(
     }
     case 'mysql': {
       const check = named(backend.check, host);
-      return createMysqlProber({ address, check: { ...check, writable: writable ?? check.writable }, clock });
+      return createMysqlProber({
+        address,
+        header,
+        check: { ...check, writable: writable ?? check.writable },
+        clock,
+      });
     }
     case 'redis':
       return createRedisProber({ address, check: named(backend.check, host), clock });
     case 'http': {
       const check = named(backend.check, host);
       const asked = host === null ? null : formatAddress({ host, port: address.port });
-      return createHttpProber({ address, check: { ...check, host: check.host ?? asked }, clock });
+      return createHttpProber({ address, header, check: { ...check, host: check.host ?? asked }, clock });
     }
     case 'tcp':
-      return createTcpProber({ address, check: backend.check, clock });
+      return createTcpProber({ address, header, check: backend.check, clock });
   }
 }
 

@@ -5,6 +5,7 @@ import { isIPv4 } from 'node:net';
 import { type Address } from '../../core/address.ts';
 import { crc32c } from './crc32c.ts';
 import {
+  noTlvs,
   TLV_CRC32C,
   TLV_HEAD_BYTES,
   V1_BEGIN,
@@ -46,6 +47,11 @@ export function encodeTlv(type: number, value: Uint8Array): Uint8Array {
     0,
     TLV_HEAD_BYTES + value.length,
   );
+}
+
+/** The header of a connection of our own to servers that expect one: a probe. */
+export function encodeOwn(version: 'v1' | 'v2'): Uint8Array {
+  return version === 'v1' ? encodeV1(null) : encodeV2(null, noTlvs, false);
 }
 
 function writeEnds({ source, destination }: Ends, both4: boolean): Uint8Array {

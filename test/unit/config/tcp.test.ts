@@ -44,6 +44,7 @@ test('tcp: its check may be left out, and has the defaults of a PostgreSQL check
     protocol: 'tcp',
     check: { intervalMs, fastIntervalMs, send: null, expect: null, timeoutMs, rise, fall },
     tls: null,
+    sendProxy: null,
     slowStartMs: 0,
     circuitBreaker: null,
     surge: null,
@@ -138,7 +139,7 @@ const mistakes: readonly (readonly [
     'multiple_writers',
     { '    servers: { c1': '    multiple_writers: keep\n    servers: { c1' },
     [
-      '22:5 backends.cache.multiple_writers: unknown key "multiple_writers": it is for protocol postgres, mysql or redis, and this is tcp; known here: protocol, check, tls, slow_start, circuit_breaker, dns, servers',
+      '22:5 backends.cache.multiple_writers: unknown key "multiple_writers": it is for protocol postgres, mysql or redis, and this is tcp; known here: protocol, check, tls, send_proxy, slow_start, circuit_breaker, dns, servers',
     ],
   ],
   [
@@ -155,7 +156,7 @@ const mistakes: readonly (readonly [
     'a word that only another protocol knows elsewhere',
     { '    servers: { c1': '    database: x\n    servers: { c1' },
     [
-      '22:5 backends.cache.database: unknown key "database"; known here: protocol, check, tls, slow_start, circuit_breaker, dns, servers',
+      '22:5 backends.cache.database: unknown key "database"; known here: protocol, check, tls, send_proxy, slow_start, circuit_breaker, dns, servers',
     ],
   ],
   [
@@ -248,8 +249,7 @@ test('tcp: no lack of a password is complained of, and hold 0 is not about a pri
   assert.deepEqual(load(changed({ 'route: any': 'route: any\n    hold: 0' })).warnings, []);
 });
 
-const KEYS = ['check', 'circuit_breaker', 'dns', 'protocol', 'servers', 'slow_start', 'tls'];
-
+const KEYS = ['check', 'circuit_breaker', 'dns', 'protocol', 'send_proxy', 'servers', 'slow_start', 'tls'];
 test('JSON Schema: a backend has one form for each protocol, in which the keys of the other are refused', () => {
   const backends = configJsonSchema().properties?.['backends'];
   assert.ok(typeof backends === 'object' && typeof backends.additionalProperties === 'object');

@@ -21,6 +21,8 @@ export type Phase = ConnectPhase | 'handshaking' | 'idle' | 'asking' | 'answerin
 
 export interface ConnectionOptions {
   readonly address: Address;
+  /** A PROXY header, sent before all else; `null` or left out: none. */
+  readonly header?: Uint8Array | null;
   readonly tls: WholeTlsConfig;
   readonly clock: Clock;
 }
@@ -87,11 +89,16 @@ export class HttpConnection {
   }
 
   #connect(): Socket {
-    const { address, tls, clock } = this.#options;
+    const { address, header = null, tls, clock } = this.#options;
     const target = { host: address.host, port: address.port };
     if (tls.mode === 'disable') return this.#listen(connect(target), 'connect');
     try {
-      return this.#listen(connectTls({ ...tlsOptions(address, tls), ...target }), 'secureConnect');
+      const options = tlsOptions(address, tls);
+      if (header === null) return this.#listen(connectTls({ ...options, ...target }), 'secureConnect');
+      // Before the handshake, so on a socket of its own; what becomes of that is told as of the secure one.
+      const raw = connect(target);
+      raw.once('connect', () => raw.write(header));
+      return this.#listen(connectTls({ ...options, socket: raw }), 'secureConnect', raw);
     } catch (thrown) {
       const reason = failure('L6RSP', `tls.ca_file: ${describeError(thrown).message}`);
       clock.afterInput(() => this.#fail(reason));
@@ -99,16 +106,19 @@ export class HttpConnection {
     }
   }
 
-  #listen(socket: Socket, opened: 'connect' | 'secureConnect'): Socket {
-    socket.setNoDelay(true);
-    socket.setKeepAlive(true, KEEPALIVE_AFTER_MS);
-    socket.on('lookup', error => {
+  /** `raw`: the one below, that connects. */
+  #listen(socket: Socket, opened: 'connect' | 'secureConnect', raw = socket): Socket {
+    const { header = null } = this.#options;
+    raw.setNoDelay(true);
+    raw.setKeepAlive(true, KEEPALIVE_AFTER_MS);
+    raw.on('lookup', error => {
       if (!error && this.#phase === 'resolving') this.#phase = 'connecting';
     });
-    socket.on('connect', () => {
+    raw.on('connect', () => {
       if (this.#phase === 'ended') return;
-      if (isSelfConnected(socket)) this.#fail(selfConnection);
+      if (isSelfConnected(raw)) this.#fail(selfConnection);
       else if (opened === 'secureConnect') this.#phase = 'handshaking';
+      else if (header !== null) raw.write(header);
     });
     socket.on(opened, () => {
       if (this.#phase === 'ended') return;

@@ -12,15 +12,17 @@ import { HttpLink } from './link.ts';
 
 export interface HttpProberOptions {
   readonly address: Address;
+  /** A PROXY header, sent before all else; `null` or left out: none. */
+  readonly header?: Uint8Array | null;
   readonly check: CheckConfig<'http'>;
   readonly clock: Clock;
 }
 
 /** Nothing is opened before the first `probe()`. Never throws: what is wrong with the options is a probe's answer. */
-export function createHttpProber({ address, check, clock }: HttpProberOptions): ProberFactory {
+export function createHttpProber({ address, header = null, check, clock }: HttpProberOptions): ProberFactory {
   const question = encodeProbeRequest({ address, ...check });
   return onLost => {
-    const link = new HttpLink({ address, tls: check.tls, timeoutMs: check.timeoutMs, clock }, onLost);
+    const link = new HttpLink({ address, header, tls: check.tls, timeoutMs: check.timeoutMs, clock }, onLost);
     return {
       async probe(): Promise<ProbeAnswer> {
         const asked = await link.ask(question);

@@ -18,6 +18,8 @@ const HANDSHAKE_PATIENCE_MS = 10_000;
 
 export interface MysqlProberOptions {
   readonly address: Address;
+  /** A PROXY header, sent before all else; `null` or left out: none. */
+  readonly header?: Uint8Array | null;
   readonly check: CheckConfig<'mysql'>;
   readonly clock: Clock;
 }

@@ -39,6 +39,8 @@ type SessionCheck = Pick<CheckConfig<'mysql'>, 'user' | 'password' | 'database' 
 
 export interface SessionOptions {
   readonly address: Address;
+  /** A PROXY header, sent before all else; `null` or left out: none. */
+  readonly header?: Uint8Array | null;
   readonly check: SessionCheck;
   readonly clock: Clock;
 }
@@ -75,7 +77,7 @@ export class Session {
     this.#onIdleLoss = onIdleLoss;
     this.#opened = this.#expect();
     this.#phase = Wire.firstPhase(options.address);
-    this.#wire = new Wire(options.address, {
+    this.#wire = new Wire(options.address, options.header ?? null, {
       phase: () => this.#phase,
       reached: phase => {
         this.#phase = phase;

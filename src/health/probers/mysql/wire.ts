@@ -31,7 +31,8 @@ export class Wire {
   #ended = false;
   #securing = false;
 
-  constructor(address: Address, handlers: WireHandlers) {
+  /** `header`: a PROXY header, which goes before all else. */
+  constructor(address: Address, header: Uint8Array | null, handlers: WireHandlers) {
     this.#handlers = handlers;
     this.#raw = connect({
       host: address.host,
@@ -46,8 +47,9 @@ export class Wire {
     });
     this.#raw.on('connect', () => {
       if (this.#ended) return;
-      if (isSelfConnected(this.#raw)) this.#lose(selfConnection);
-      else handlers.reached('greeting');
+      if (isSelfConnected(this.#raw)) return this.#lose(selfConnection);
+      if (header !== null) this.#raw.write(header);
+      handlers.reached('greeting');
     });
     this.#raw.on('data', chunk => {
       if (this.#socket === this.#raw) this.#receive(chunk);

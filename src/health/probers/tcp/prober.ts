@@ -18,6 +18,8 @@ const GOODBYE_MAX_MS = 1000;
 
 export interface TcpProberOptions {
   readonly address: Address;
+  /** A PROXY header, sent before all else; `null` or left out: none. */
+  readonly header?: Uint8Array | null;
   readonly check: Pick<CheckConfig<'tcp'>, 'timeoutMs' | 'send' | 'expect'>;
   readonly clock: Clock;
 }
@@ -46,7 +48,7 @@ class TcpProber implements Prober {
 
   probe(): Promise<ProbeAnswer> {
     if (this.#closed) return Promise.resolve(ended);
-    const { address, check, clock } = this.#options;
+    const { address, header = null, check, clock } = this.#options;
     return new Promise(resolve => {
       let phase: ConnectPhase | 'connected' = isIP(address.host) === 0 ? 'resolving' : 'connecting';
       const socket = connect({ host: address.host, port: address.port });
@@ -75,8 +77,11 @@ class TcpProber implements Prober {
       socket.on('connect', () => {
         phase = 'connected';
         if (isSelfConnected(socket)) settle(selfConnection);
-        else if (talk === null) settle(accepted);
-        else talk.begin();
+        else {
+          if (header !== null) socket.write(header);
+          if (talk === null) settle(accepted);
+          else talk.begin();
+        }
       });
       socket.on('error', thrown => {
         if (talk !== null && (phase === 'connected' || isReset(thrown))) talk.hungUp();

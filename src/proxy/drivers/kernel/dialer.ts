@@ -71,12 +71,23 @@ class Dialing implements Watcher, Requester {
   }
 
   #connected(events: number): void {
-    if (!this.settle(true)) return;
+    if (this.#settled) return;
+    const { header } = this.#request;
+    if (header !== undefined && !this.#sendWhole(header)) return;
+    this.settle(true);
     const socket = createSocket(this.#kernel, this.#fd);
     socket.start(this.#kernel.uring === null);
     this.#events.connected(socket);
     // A server that speaks first may have done so already, and an edge comes once.
     if (events !== 0) socket.ready(events);
+  }
+
+  /** The buffer of a new connection takes it as a whole, unless the server has reset it already. */
+  #sendWhole(header: Uint8Array): boolean {
+    const { libc } = this.#kernel;
+    const sent = libc.send(this.#fd, header, header.length, linux.MSG_NOSIGNAL);
+    if (sent !== header.length) this.#refused(sent === -1 ? libc.errno() : linux.ENOBUFS);
+    return sent === header.length;
   }
 
   #connect(sockaddr: Uint8Array): void {

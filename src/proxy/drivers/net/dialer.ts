@@ -13,7 +13,7 @@ import { secure, type TlsTerms } from './handshake.ts';
 
 /** Returns how to abort: closes the attempt; after that no event comes. Harmless once an event has come. */
 export function dial(
-  { address, timeoutMs, secure: asked }: DialRequest,
+  { address, timeoutMs, header, secure: asked }: DialRequest,
   events: DialEvents,
   clock: Clock,
   terms: TlsTerms | null,
@@ -47,6 +47,8 @@ export function dial(
   // Stays in place on a destroyed socket: a late error there has no other listener.
   socket.on('error', onError);
   socket.once('connect', () => {
+    // Before a handshake, too.
+    if (header !== undefined && !settled) socket.write(header);
     if (asked === undefined) {
       if (settle(true)) events.connected(new NetSocket(socket, clock));
       return;
