@@ -113,7 +113,7 @@ function drainDeps(
   return {
     clock,
     list: () => proxy.sessions({ backend, server }),
-    close: ids => proxy.closeSessions(ids, 'switchover'),
+    close: (ids, bytes) => proxy.closeSessions(ids, 'switchover', bytes),
     rest,
     end: () => session?.end(),
   };

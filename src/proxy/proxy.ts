@@ -73,8 +73,11 @@ export interface Proxy {
   sessionsOf(backend: string, server: string, frontend?: string): number;
   /** Who is joined to whom. Looked up when asked; never rejects for want of an answer. */
   sessions(filter: SessionFilter): Promise<SessionList>;
-  /** Closes sessions by the ids that `sessions` told; resolves to how many ended by it. */
-  closeSessions(ids: readonly string[], reason: CloseReason): Promise<number>;
+  /**
+   * Closes sessions by the ids that `sessions` told; resolves to how many ended by it. With `bytes`, those of both directions
+   * that were told of each, only sessions that are still there: nobody has said anything since.
+   */
+  closeSessions(ids: readonly string[], reason: CloseReason, bytes?: readonly number[]): Promise<number>;
   /** Whether all that serves clients is there and moves. */
   isAlive(): boolean;
   /** What it accepts from, to be handed to a successor. */
@@ -259,7 +262,10 @@ export function createProxy(deps: ProxyDeps): LocalProxy {
       const list = listSessions(registry, prefix, filter, clock.now());
       return Promise.resolve({ ...list, silentWorkers: 0 });
     },
-    closeSessions: (ids, reason) => Promise.resolve(closeSessions(registry, prefix, ids, reason)),
+    closeSessions: (ids, reason, bytes) => {
+      const asAt = bytes === undefined ? null : { bytes, now: () => clock.now() };
+      return Promise.resolve(closeSessions(registry, prefix, ids, reason, asAt));
+    },
     openUntil: (backend, server) => tallies.openUntil(backend, server),
     tables: () =>
       new Map(

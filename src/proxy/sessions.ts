@@ -48,6 +48,12 @@ export interface SessionList {
   readonly silentWorkers: number;
 }
 
+/** How far sessions were when they were told of, in the order of their ids. */
+interface Progress {
+  readonly bytes: readonly number[];
+  now(): MonotonicMs;
+}
+
 export function limitOf({ limit = SESSIONS_LISTED_MAX }: SessionFilter): number {
   return Math.min(limit, SESSIONS_LISTED_MAX);
 }
@@ -80,15 +86,24 @@ function infoOf(session: JoinedSession, prefix: string, now: MonotonicMs): Sessi
   return { id, frontend, backend, server, client, local: session.localAddress(), ...session.numbers(now) };
 }
 
-/** Closes those of the ids that are this registry's; returns how many ended by it. */
+/**
+ * Closes those of the ids that are this registry's; returns how many ended by it. `asAt`: for each id the bytes of both
+ * directions that were told of it: one that has gone on since is left alone.
+ */
 export function closeSessions(
   registry: SessionRegistry,
   prefix: string,
   ids: readonly string[],
   reason: CloseReason,
+  asAt: Progress | null = null,
 ): number {
-  const wanted = new Set(ids.slice(0, SESSIONS_LISTED_MAX));
-  const doomed = registry.sessions().filter(({ number }) => wanted.has(`${prefix}-${number}`));
+  const wanted = new Map(ids.slice(0, SESSIONS_LISTED_MAX).map((id, index) => [id, index]));
+  const doomed = registry.sessions().filter(session => {
+    const index = wanted.get(`${prefix}-${session.number}`);
+    if (index === undefined || asAt === null) return index !== undefined;
+    const { bytesUp, bytesDown } = session.numbers(asAt.now());
+    return bytesUp + bytesDown === asAt.bytes[index];
+  });
   return doomed.filter(session => session.evict(reason)).length;
 }
 

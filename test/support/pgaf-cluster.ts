@@ -191,7 +191,20 @@ export class PgafCluster {
 
   /** `pg_autoctl perform switchover`; resolves when it says that it is done. */
   async switchover(): Promise<void> {
-    await this.monitor.autoctl('perform', 'switchover', '--monitor', this.#monitorUri(), '--group', '0');
+    await this.monitor.autoctl(...this.#switchoverArguments());
+  }
+
+  /** The same as a program with its arguments, for others to run, and what it needs in its environment. */
+  switchoverCommand(): readonly string[] {
+    return this.monitor.autoctlCommand(this.#switchoverArguments());
+  }
+
+  commandEnvironment(): Readonly<Record<string, string>> {
+    return this.monitor.commandEnvironment();
+  }
+
+  #switchoverArguments(): readonly string[] {
+    return ['perform', 'switchover', '--monitor', this.#monitorUri(), '--group', '0'];
   }
 
   /** Ends a node and takes it out of the cluster. */

@@ -153,6 +153,26 @@ export class KeptPostgres {
     if (code !== 0) throw new Error(`pg_autoctl ${args.join(' ')} ended with ${code}:\n${output}`);
   }
 
+  /** A `pg_autoctl` command that whoever may become another user can run, given `commandEnvironment`. */
+  autoctlCommand(args: readonly string[]): readonly string[] {
+    const { uid, gid } = this.#options.binaries.owner ?? {};
+    const become =
+      uid === undefined || gid === undefined
+        ? []
+        : ['/usr/bin/setpriv', `--reuid=${uid}`, `--regid=${gid}`, '--clear-groups'];
+    return [...become, PG_AUTOCTL, ...args];
+  }
+
+  commandEnvironment(): Readonly<Record<string, string>> {
+    const { directory } = this.#options;
+    return {
+      HOME: directory,
+      XDG_CONFIG_HOME: directory,
+      XDG_DATA_HOME: directory,
+      XDG_RUNTIME_DIR: directory,
+    };
+  }
+
   #spawn(args: readonly string[]): void {
     if (this.#child !== null) throw new Error(`${this.name} runs already`);
     const log = openSync(join(this.#options.directory, 'log'), 'a');

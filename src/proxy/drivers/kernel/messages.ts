@@ -37,7 +37,12 @@ export interface WorkerStart {
 /** What only the workers know, of their own sessions each. */
 export type Question =
   | { readonly kind: 'sessions'; readonly filter: SessionFilter }
-  | { readonly kind: 'close-sessions'; readonly ids: readonly string[]; readonly reason: CloseReason };
+  | {
+      readonly kind: 'close-sessions';
+      readonly ids: readonly string[];
+      readonly reason: CloseReason;
+      readonly bytes: readonly number[] | undefined;
+    };
 
 /** To the one the sessions that match, to the other how many are closed. */
 export type Answer = Pick<SessionList, 'sessions' | 'matched'>;

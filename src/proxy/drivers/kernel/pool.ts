@@ -201,9 +201,14 @@ export class WorkerPool implements Proxy {
     };
   }
 
-  async closeSessions(ids: readonly string[], reason: CloseReason): Promise<number> {
-    const answers = await this.#questions.ask(this.#threads, { kind: 'close-sessions', ids, reason });
-    const beside = (await this.#beside?.proxy.closeSessions(ids, reason)) ?? 0;
+  async closeSessions(
+    ids: readonly string[],
+    reason: CloseReason,
+    bytes?: readonly number[],
+  ): Promise<number> {
+    const question = { kind: 'close-sessions', ids, reason, bytes } as const;
+    const answers = await this.#questions.ask(this.#threads, question);
+    const beside = (await this.#beside?.proxy.closeSessions(ids, reason, bytes)) ?? 0;
     return answers.reduce((sum, answer) => sum + (answer?.matched ?? 0), beside);
   }
 

@@ -113,7 +113,8 @@ function end(work: Promise<void>): void {
 
 async function answerTo(question: Question): Promise<Answer> {
   if (question.kind === 'sessions') return proxy.sessions(question.filter);
-  return { sessions: [], matched: await proxy.closeSessions(question.ids, question.reason) };
+  const { ids, reason, bytes } = question;
+  return { sessions: [], matched: await proxy.closeSessions(ids, reason, bytes) };
 }
 
 let ended = false;
