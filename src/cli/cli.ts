@@ -5,6 +5,7 @@ import yargs, { type Argv } from 'yargs';
 import { version } from '../app/version.ts';
 import { describeError } from '../core/errors.ts';
 import { assumptionKinds } from '../topology/assumptions.ts';
+import { bookNames } from '../runbook/model.ts';
 import { backup } from './backup.ts';
 import { check } from './check.ts';
 import { DEFAULT_CONFIG_FILE } from './config-file.ts';
@@ -19,6 +20,7 @@ import { restart } from './restart.ts';
 import { restore } from './restore.ts';
 import { run } from './run.ts';
 import { operateRunbook } from './runbook.ts';
+import { runbookPlan } from './runbook-plan.ts';
 import { schema } from './schema.ts';
 import { closeSession, sessions } from './sessions.ts';
 import { status } from './status.ts';
@@ -279,10 +281,15 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
       builder =>
         backendFor(builder)
           .positional('action', {
-            choices: ['start', 'resume', 'abort'] as const,
+            choices: ['plan', 'start', 'resume', 'abort'] as const,
             demandOption: true,
             describe:
-              'start: on_primary_lost, without waiting; resume: the step that failed, again; abort: no more steps',
+              'plan: what would be done; start: on_primary_lost, without waiting; resume: the step that failed, again; abort: no more steps',
+          })
+          .option('book', {
+            choices: bookNames,
+            requiresArg: true,
+            describe: 'plan: this book only',
           })
           .option('done', {
             type: 'boolean',
@@ -291,6 +298,8 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
           })
           .example('$0 runbook resume app', 'after a step has failed, or Pointsman was killed amid one'),
       argv => {
+        const { action, backend, book = null, config } = argv;
+        if (action === 'plan') return answer(() => runbookPlan(backend, book, config));
         const done = argv.action === 'resume' && argv.done ? '?done=1' : '';
         return answer(() => operateRunbook(`runbook/${argv.action}${done}`, argv.backend, argv));
       },

@@ -263,8 +263,14 @@ export function createProxy(deps: ProxyDeps): LocalProxy {
       return Promise.resolve({ ...list, silentWorkers: 0 });
     },
     closeSessions: (ids, reason, bytes) => {
-      const asAt = bytes === undefined ? null : { bytes, now: () => clock.now() };
-      return Promise.resolve(closeSessions(registry, prefix, ids, reason, asAt));
+      if (bytes === undefined) return Promise.resolve(closeSessions(registry, prefix, ids, reason));
+      const asAt = { bytes, now: () => clock.now() };
+      // What they have sent and we have not read yet is read first: who has begun to speak is not closed.
+      return new Promise(resolve => {
+        clock.afterInput(() => {
+          clock.afterInput(() => resolve(closeSessions(registry, prefix, ids, reason, asAt)));
+        });
+      });
     },
     openUntil: (backend, server) => tallies.openUntil(backend, server),
     tables: () =>

@@ -20,10 +20,14 @@ export function unknownWords(text: string, words: Words): readonly string[] {
   return [...text.matchAll(PLACE)].flatMap(([whole, name = '']) => (words(name) === null ? [whole] : []));
 }
 
-export function wordsOf(
-  context: Omit<StepContext, 'attempt'>,
-  more: Readonly<Record<string, string>> = {},
-): Words {
+/** What must be known of a server to speak of it. */
+type Known = Pick<ServerView, 'name' | 'address' | 'host' | 'lastAnswer'>;
+
+interface Told extends Omit<StepContext, 'attempt' | 'view'> {
+  view(): { readonly servers: readonly Known[] };
+}
+
+export function wordsOf(context: Told, more: Readonly<Record<string, string>> = {}): Words {
   const { servers } = context.view();
   const own = new Map(
     Object.entries({
@@ -44,7 +48,7 @@ export function wordsOf(
   };
 }
 
-function ofServer(servers: readonly ServerView[], name: string | null, part: string): string | null {
+function ofServer(servers: readonly Known[], name: string | null, part: string): string | null {
   if (part === '') return name ?? '';
   if (!(part in parts)) return null;
   const server = servers.find(each => each.name === name);
@@ -52,20 +56,20 @@ function ofServer(servers: readonly ServerView[], name: string | null, part: str
 }
 
 /** The name of a server may hold dots itself. */
-function ofNamed(servers: readonly ServerView[], segments: readonly string[]): string | null {
+function ofNamed(servers: readonly Known[], segments: readonly string[]): string | null {
   const part = segments.at(-1) ?? '';
   const server = servers.find(({ name }) => name === segments.slice(0, -1).join('.'));
   return server === undefined ? null : partOf(server, part);
 }
 
-const parts: Readonly<Record<string, (server: ServerView) => string>> = {
+const parts: Readonly<Record<string, (server: Known) => string>> = {
   address: ({ address, host }) => formatAddress(host === null ? address : { ...address, host }),
   host: ({ address, host }) => host ?? address.host,
   port: ({ address }) => String(address.port),
   position: ({ lastAnswer }) => lastAnswer?.facts.position ?? '',
 };
 
-function partOf(server: ServerView, part: string): string | null {
+function partOf(server: Known, part: string): string | null {
   return Object.hasOwn(parts, part) ? (parts[part]?.(server) ?? null) : null;
 }
 

@@ -3,8 +3,8 @@
 //
 // An application that sends at the very moment in which its connection is closed sees an error, and nobody can prevent that:
 // so the ones that have rested longest go first. A pool takes what was used last; the more of its connections are gone, the
-// more of its users wait at our door, and the longer the others rest. Where none rests long, one that has just come to rest
-// goes: its user has only begun to think.
+// more of its users wait at our door, and the longer the others rest. The last one goes when it has just come to rest: its
+// user has only begun to think, and nobody else is there to take it.
 
 import { type Address } from '../../core/address.ts';
 import { type Clock, type MonotonicMs } from '../../core/clock.ts';
@@ -14,10 +14,10 @@ import { type Rest } from './transactions.ts';
 
 /** Between two looks: a session rests for a few milliseconds only where an application is busy. */
 const LOOK_EVERY_MS = 3;
-/** Who rests for so long is seldom about to speak. */
+/** Who rests for so long, and for twice as long as the time before, is seldom about to speak. */
 const LONG_REST_MS = 150;
-/** Nobody has rested for long meanwhile: then the one that has just come to rest. */
-const STUCK_MS = 400;
+/** Nobody has rested for long meanwhile: then one that has just come to rest. */
+const STUCK_MS = 2000;
 
 /** What must be known of a session to close it at the right moment. */
 interface OpenSession {
@@ -48,8 +48,9 @@ export interface DrainDeps {
   end(): void;
 }
 
-/** A session as it was seen, and since when it has been silent. */
+/** A session as it was seen, since when it has been silent, and how long the time before. */
 interface Seen {
+  readonly restedMs: number;
   readonly session: OpenSession;
   readonly bytes: number;
   readonly since: MonotonicMs;
@@ -86,7 +87,7 @@ async function drain(deps: DrainDeps, timeoutMs: number, isGivenUp: () => boolea
     const before = seen;
     seen = look(sessions, before, clock.now());
     const now = clock.now();
-    const isStuck = now - closedAt >= STUCK_MS;
+    const isStuck = matched === 1 || now - closedAt >= STUCK_MS;
     const candidates = [...longSilent(seen, now), ...(isStuck ? justSilent(seen, before) : [])];
     const found = await resting(candidates, deps).catch((thrown: unknown) => {
       trouble = describeError(thrown).message;
@@ -120,13 +121,15 @@ function look(
     sessions.map(session => {
       const bytes = session.bytesUp + session.bytesDown;
       const known = before.get(session.id);
-      return [session.id, { session, bytes, since: known?.bytes === bytes ? known.since : now }];
+      if (known === undefined) return [session.id, { session, bytes, since: now, restedMs: 0 }];
+      if (known.bytes === bytes) return [session.id, { ...known, session }];
+      return [session.id, { session, bytes, since: now, restedMs: now - known.since }];
     }),
   );
 }
 
 const longSilent = (seen: ReadonlyMap<string, Seen>, now: MonotonicMs): readonly Seen[] =>
-  [...seen.values()].filter(({ since }) => now - since >= LONG_REST_MS);
+  [...seen.values()].filter(({ since, restedMs }) => now - since >= Math.max(LONG_REST_MS, 2 * restedMs));
 
 /** Whoever has said something since the last look, and may rest now. */
 function justSilent(seen: ReadonlyMap<string, Seen>, before: ReadonlyMap<string, Seen>): readonly Seen[] {

@@ -101,6 +101,7 @@ async function reconfigure({ version, frontends, plan, ...change }: Reconfigurat
 
 /** `work` waits for promises, so Node's loop gets a turn after each round of ours. */
 function end(work: Promise<void>): void {
+  isEnding = true;
   loop.yielding = true;
   void work.then(() => {
     gatherer.flush();
@@ -114,9 +115,14 @@ function end(work: Promise<void>): void {
 async function answerTo(question: Question): Promise<Answer> {
   if (question.kind === 'sessions') return proxy.sessions(question.filter);
   const { ids, reason, bytes } = question;
-  return { sessions: [], matched: await proxy.closeSessions(ids, reason, bytes) };
+  // It may wait for input, and for a promise.
+  loop.yielding = true;
+  const matched = await proxy.closeSessions(ids, reason, bytes);
+  if (!isEnding) loop.yielding = false;
+  return { sessions: [], matched };
 }
 
+let isEnding = false;
 let ended = false;
 port.on('message', (message: ToWorker) => {
   switch (message.kind) {
