@@ -167,7 +167,7 @@ const login = z
     description: 'Who asks in `sql` steps, and who looks for transactions before sessions are closed.',
   });
 
-export const runbook = z
+const runbook = z
   .strictObject({
     login,
     confirm,

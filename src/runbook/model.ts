@@ -41,7 +41,7 @@ export interface Plan {
  * `todo`: the step is next. `begun`: on record before it begins; whoever finds that after a restart doesn't know whether it
  * was done. `stopped`: it failed. `asking`: only an operator can say how to go on.
  */
-export type Mark = 'todo' | 'begun' | 'stopped' | 'asking';
+type Mark = 'todo' | 'begun' | 'stopped' | 'asking';
 
 export interface Run {
   /** Counts the runs of the backend. */

@@ -7,8 +7,8 @@ import { type BookName, type Plan, type PlannedStep, type Stage } from './model.
 
 const ours = { isIdempotent: true, retries: 0, backoffMs: 0 } as const;
 
-export const CLOSE_SESSIONS = 'close sessions';
-export const AWAIT_PRIMARY = 'wait for the primary';
+const CLOSE_SESSIONS = 'close sessions';
+const AWAIT_PRIMARY = 'wait for the primary';
 
 const drain: PlannedStep = { name: CLOSE_SESSIONS, stage: 'change', kind: 'drain', ...ours };
 const awaitPrimary: PlannedStep = { name: AWAIT_PRIMARY, stage: 'await', kind: 'await', ...ours };

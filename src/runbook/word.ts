@@ -41,7 +41,7 @@ function whoMayLead({ book, from, to }: Run, stage: string): readonly string[] |
 }
 
 /** `the runbook failback is at step 2 of 5, compare`, as a clause. */
-export function describeRun({ book, at, mark, reason }: Run, plan: Plan | null): string {
+function describeRun({ book, at, mark, reason }: Run, plan: Plan | null): string {
   const step = plan?.steps[at]?.name ?? 'unknown';
   const place = `step ${at + 1} of ${plan?.steps.length ?? '?'}, ${step}`;
   if (mark === 'stopped') return `the runbook ${book} stopped at ${place}: ${reason}`;

@@ -37,7 +37,6 @@ export const V2_ADDRESS_BYTES = { inet: 12, inet6: 36, unix: 216 } as const;
 /** Types of TLVs, of which each has a type, a length of two bytes, and a value. */
 export const TLV_CRC32C = 0x03;
 export const TLV_NOOP = 0x04;
-export const TLV_UNIQUE_ID = 0x05;
 export const TLV_HEAD_BYTES = 3;
 
 export const noTlvs = new Uint8Array(0);

@@ -26,7 +26,7 @@ export interface Program {
 }
 
 /** Throws where there is no such process; a negative id means the group of that id. */
-export type Signal = (pid: number, name: NodeJS.Signals) => void;
+type Signal = (pid: number, name: NodeJS.Signals) => void;
 
 export interface Surroundings {
   readonly clock: Clock;

@@ -35,7 +35,7 @@ const good = (detail: string, output = ''): StepResult => ({ ok: true, detail, o
 const bad = (detail: string, output = ''): StepResult => ({ ok: false, detail, output });
 
 /** One attempt: what there is to be ended when it is given up. */
-export class Attempt {
+class Attempt {
   readonly #enders = new Set<() => void>();
   isOver = false;
 

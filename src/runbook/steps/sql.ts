@@ -11,7 +11,7 @@ import { truncate } from '../../core/limits.ts';
 import { tlsOptions } from '../../health/probers/tls.ts';
 import { type BackendView } from '../../topology/model.ts';
 
-export interface Login {
+interface Login {
   readonly user: string;
   readonly password: string | null;
   readonly database: string | null;

@@ -249,7 +249,10 @@ test('tcp: no lack of a password is complained of, and hold 0 is not about a pri
   assert.deepEqual(load(changed({ 'route: any': 'route: any\n    hold: 0' })).warnings, []);
 });
 
-const KEYS = ['check', 'circuit_breaker', 'dns', 'protocol', 'send_proxy', 'servers', 'slow_start', 'tls'];
+const KEYS = ['check', 'circuit_breaker', 'dns', 'protocol', 'servers', 'slow_start', 'tls'];
+/** Of protocols whose servers may understand a PROXY header. */
+const HEARING = [...KEYS, 'send_proxy'].sort();
+
 test('JSON Schema: a backend has one form for each protocol, in which the keys of the other are refused', () => {
   const backends = configJsonSchema().properties?.['backends'];
   assert.ok(typeof backends === 'object' && typeof backends.additionalProperties === 'object');
@@ -272,10 +275,10 @@ test('JSON Schema: a backend has one form for each protocol, in which the keys o
         ['protocol', 'check'],
         false,
       ],
-      [[...KEYS, 'incomplete_writer', 'multiple_writers', 'surge'].sort(), ['protocol', 'check'], false],
+      [[...HEARING, 'incomplete_writer', 'multiple_writers', 'surge'].sort(), ['protocol', 'check'], false],
       [[...KEYS, 'multiple_writers', 'surge', 'sentinel'].sort(), ['protocol'], false],
-      [KEYS, ['protocol'], false],
-      [KEYS, ['protocol'], false],
+      [HEARING, ['protocol'], false],
+      [HEARING, ['protocol'], false],
     ],
   );
 });

@@ -3,17 +3,23 @@
 
 import { type ErrorFacts } from '../../../core/errors.ts';
 
-const handshakeFailures = {
-  plain: 'the client spoke no TLS',
-  version: 'no version of TLS in common (min_version)',
-  cipher: 'no cipher or signature in common',
-  alpn: 'the client asked for another application protocol (ALPN), or for none where it must',
-  'refused-by-client': 'the client broke off: it does not trust the certificate, as a rule',
-  'client-certificate': 'the client showed no certificate, or none that client_ca_file vouches for',
-  closed: 'the client went, or was too slow',
-  other: 'anything else',
-} as const;
-export type HandshakeFailure = keyof typeof handshakeFailures;
+export type HandshakeFailure =
+  /** The client spoke no TLS. */
+  | 'plain'
+  /** No version of TLS in common (min_version). */
+  | 'version'
+  /** No cipher or signature in common. */
+  | 'cipher'
+  /** The client asked for another application protocol (ALPN), or for none where it must. */
+  | 'alpn'
+  /** The client broke off: it does not trust the certificate, as a rule. */
+  | 'refused-by-client'
+  /** The client showed no certificate, or none that client_ca_file vouches for. */
+  | 'client-certificate'
+  /** The client went, or was too slow. */
+  | 'closed'
+  /** Anything else. */
+  | 'other';
 
 const patterns: readonly (readonly [RegExp, HandshakeFailure])[] = [
   [/HTTP_REQUEST|HTTPS_PROXY_REQUEST|WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|BAD_RECORD_TYPE/, 'plain'],
