@@ -4,8 +4,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type Address } from '../core/address.ts';
 import { type FrontendConfig } from '../config/schema.ts';
-import { type Clock, type MonotonicMs, type Timer } from '../core/clock.ts';
-import { type Random } from '../core/random.ts';
+import { type MonotonicMs, type Timer } from '../core/clock.ts';
 import { eligibilityOf } from '../topology/eligibility.ts';
 import { type BackendView } from '../topology/model.ts';
 import { unusedServers } from '../topology/unused.ts';
@@ -13,28 +12,19 @@ import { REFUSALS_MAX } from '../core/limits.ts';
 import { createAdmission, createTrust, type Admission } from './admission.ts';
 import { type PickContext } from './balance/pickers.ts';
 import { AGE_LOOKS, ROOM_POLL_MS, SWEEP_MAX_MS } from './bounds.ts';
-import { cancelTargets, type KeyPeers } from './cancel.ts';
+import { cancelTargets } from './cancel.ts';
 import { type ConnectionHost } from './connection-host.ts';
 import { Connection } from './connection.ts';
 import { Door } from './door.ts';
-import {
-  nothingInherited,
-  type Driver,
-  type IncomingClient,
-  type Inherited,
-  type ListeningSocket,
-} from './driver.ts';
-import { type FrontendGauge, type HoldOutcome, type ProxyObserver, type RejectReason } from './events.ts';
+import { nothingInherited, type IncomingClient, type ListeningSocket } from './driver.ts';
+import { type FrontendGauge, type HoldOutcome, type RejectReason } from './events.ts';
 import { type ChangeListener } from './failover.ts';
 import { HoldQueue } from './hold.ts';
 import { type AddressTable } from './limits/address-table.ts';
-import { type Breakers } from './limits/breakers.ts';
 import { ClientLimits } from './limits/client-limits.ts';
-import { type Surge } from './limits/surge.ts';
 import { TurnedAway } from './limits/turned-away.ts';
 import { Turnstile } from './limits/turnstile.ts';
 import { refusal } from './refusal.ts';
-import { type SessionRegistry } from './registry.ts';
 import { Roster } from './roster.ts';
 import {
   decide,
@@ -46,31 +36,8 @@ import {
   type RoutePolicy,
 } from './router.ts';
 import { tlsTerms } from './session-tls.ts';
-import { type Suspects } from './suspects.ts';
-import { type FrontendTally, type Tallies } from './tallies.ts';
-
-export interface FrontendDeps {
-  readonly name: string;
-  readonly view: (backend: string) => BackendView;
-  readonly driver: Driver;
-  /** Left out: its port is opened anew. */
-  readonly inherited?: Inherited;
-  readonly registry: SessionRegistry;
-  readonly tallies: Tallies;
-  /** Shared by all frontends: what one finds out serves the others. */
-  readonly suspects: Suspects;
-  readonly breakers: Breakers;
-  /** The pace of clients to a new primary, of every frontend of a backend. */
-  readonly surgeOf: (backend: string) => Surge;
-  readonly workers: number;
-  /** Held clients that may be under way at once. */
-  readonly releaseBurst: number;
-  readonly clock: Clock;
-  readonly random: Random;
-  /** Left out: there are no other workers. */
-  readonly peers?: KeyPeers | undefined;
-  readonly observer: ProxyObserver;
-}
+import { type FrontendTally } from './tallies.ts';
+import { type FrontendDeps } from './frontend-deps.ts';
 
 type Ending = Extract<RejectReason, 'shutdown' | 'frontend-removed'>;
 

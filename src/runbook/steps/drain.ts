@@ -1,6 +1,6 @@
 // Closes the sessions of a server for a switchover: each between two transactions, as the server itself tells, and what is
 // left when the time is up amid one. New ones don't come meanwhile: the topology holds them. Called by runner.ts.
-//
+
 // An application that sends at the very moment in which its connection is closed sees an error, and nobody can prevent that:
 // so the ones that have rested longest go first. A pool takes what was used last; the more of its connections are gone, the
 // more of its users wait at our door, and the longer the others rest. The last one goes when it has just come to rest: its
