@@ -25,7 +25,7 @@ const { values, positionals } = parseArgs({
     'rerun-alone': { type: 'string', default: '0' },
     'idle-limit-ms': { type: 'string', default: '120000' },
     'file-limit-ms': { type: 'string', default: '300000' },
-    'suite-limit-ms': { type: 'string', default: '660000' },
+    'suite-limit-ms': { type: 'string', default: '1800000' },
   },
 });
 const testsDirectory = resolve(values.tests);
