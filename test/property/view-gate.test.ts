@@ -10,6 +10,8 @@ import { type BackendView } from '../../src/topology/model.ts';
 import { backend, pass, server } from '../support/views.ts';
 
 const WORKERS = [0, 1, 2];
+/** The proxy on the main thread beside them (TLS): it has followed a view when it was shown, and doesn't die. */
+const BESIDE = 3;
 const BACKENDS = ['app', 'web'];
 
 class Member {
@@ -89,6 +91,11 @@ class Pool {
 
   #send(view: VersionedView): void {
     for (const { coming } of this.members.values()) coming.push(view);
+    const beside = this.members.get(BESIDE);
+    if (beside === undefined) return;
+    beside.apply();
+    this.check();
+    this.answer(BESIDE);
   }
 
   #view(name: string, primary: string | null): BackendView {
@@ -104,6 +111,9 @@ class Pool {
 type Event = (pool: Pool) => void;
 
 const worker = fc.constantFrom(...WORKERS);
+const besideJoins: Event = Object.assign((pool: Pool) => pool.join(BESIDE), {
+  toString: () => 'beside joins',
+});
 const event: fc.Arbitrary<Event> = fc.oneof(
   {
     weight: 3,
@@ -115,6 +125,7 @@ const event: fc.Arbitrary<Event> = fc.oneof(
         }),
       ),
   },
+  fc.constant(besideJoins),
   ...(
     [
       ['apply', 4, (pool: Pool, index: number) => pool.members.get(index)?.apply()],
