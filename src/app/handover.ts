@@ -10,8 +10,8 @@ import { type ListeningSocket } from '../proxy/driver.ts';
 import { HANDOVER_ENV, type HandoverNote } from './inherited.ts';
 import { type FromSuccessor, type ToSuccessor } from './predecessor.ts';
 
-/** Starting takes a second, a whole round of probes some more; longer, and it hangs. */
-const READY_MAX_MS = 30_000;
+/** Starting takes a second and a round of probes some more; on a machine that is busy far beyond its means, many times that. */
+const READY_MAX_MS = 60_000;
 
 export type Succession =
   { readonly ok: true; readonly pid: number } | { readonly ok: false; readonly why: string };

@@ -7,7 +7,7 @@ import { exitCodes, type ExitCode } from './exit-codes.ts';
 import { complain, out } from './output.ts';
 
 /** Longer than the running one waits for its successor (app/handover.ts). */
-const ANSWER_MAX_MS = 45_000;
+const ANSWER_MAX_MS = 75_000;
 
 export async function restart(options: AdminOptions): Promise<ExitCode> {
   const target = readTarget(options);

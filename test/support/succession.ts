@@ -45,7 +45,11 @@ export class Chain {
 
   /** Until that many have said that they run. */
   async runs(count: number): Promise<void> {
-    await until(`${count} to run`, () => this.count('pointsman runs') >= count, { deadlineMs: 60_000 });
+    const runs = (): boolean => this.count('pointsman runs') >= count;
+    await until(`${count} to run`, runs, { deadlineMs: 120_000 }).catch((thrown: unknown) => {
+      const said = this.#lines.slice(-20).map(line => JSON.stringify(line));
+      throw new Error(`${String(thrown)}; it said:\n${said.join('\n')}`);
+    });
     this.#pids.add(this.pid);
   }
 
