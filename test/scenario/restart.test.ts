@@ -63,10 +63,14 @@ function config(engine: object, keys: object = {}) {
       rw: { bind: at(ports.rw), backend: 'app', route: 'primary' },
     },
     backends: {
-      web: { protocol: 'tcp', check: { interval: '200ms' }, servers: { nginx: at(nginx.address.port) } },
+      web: {
+        protocol: 'tcp',
+        check: { interval: '200ms', timeout: '20s' },
+        servers: { nginx: at(nginx.address.port) },
+      },
       app: {
         protocol: 'postgres',
-        check: { user: 'postgres', interval: '200ms' },
+        check: { user: 'postgres', interval: '200ms', timeout: '20s' },
         servers: { pg1: at(pg1.port) },
       },
     },
@@ -150,6 +154,7 @@ test(`restart: ${RESTARTS} successors, of every engine, refuse nobody; sessions 
   const held = (await state()).frontends.find(({ name }) => name === 'web')?.held;
   assert.equal(held, 0);
   // Through the process that was the first, twenty restarts ago.
+  assert.deepEqual(chain.lines('session ended'), []);
   assert.equal((await session.query('SELECT 1 AS one')).rows[0].one, 1);
   assert.equal(chain.count('pointsman ends'), RESTARTS - 1);
   await session.end();
@@ -197,8 +202,8 @@ test('restart: sessions of the one before end at drain_timeout', async t => {
   await session.connect();
   chain.signal('SIGUSR2');
   await until('the successor', () => chain.count('has taken over') === 1, { deadlineMs: 120_000 });
-  assert.equal(ended, false);
   await until('the end of the session', () => ended);
+  assert.equal(chain.lines('session ended')[0]?.['reason'], 'shutdown');
   await until('the end of the process', () => chain.count('pointsman ends') === 1);
   assert.deepEqual(await choice(), { primary: 'pg1', epoch: 1 });
 });

@@ -16,6 +16,8 @@ const SETPRIV = '/usr/bin/setpriv';
 
 export interface Nginx {
   readonly address: Address;
+  /** The same, for who begins with a PROXY header; /who tells whom it named. */
+  readonly announced: Address;
   close(): Promise<void>;
 }
 
@@ -26,9 +28,9 @@ export async function startNginx(content: Buffer): Promise<Nginx> {
   chmodSync(directory, 0o755); // its worker has an account of its own
   mkdirSync(join(directory, 'root'));
   writeFileSync(join(directory, 'root', 'file'), content);
-  const port = await freePort();
+  const [port, announced] = [await freePort(), await freePort()];
   const file = join(directory, 'nginx.conf');
-  writeFileSync(file, configuration(directory, port));
+  writeFileSync(file, configuration(directory, port, announced));
   const child = spawn(SETPRIV, ['--pdeathsig', 'TERM', NGINX, '-p', directory, '-e', 'stderr', '-c', file], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
@@ -54,10 +56,11 @@ export async function startNginx(content: Buffer): Promise<Nginx> {
     await close();
     throw thrown;
   }
-  return { address: { host: '127.0.0.1', port }, close };
+  const host = '127.0.0.1';
+  return { address: { host, port }, announced: { host, port: announced }, close };
 }
 
-function configuration(directory: string, port: number): string {
+function configuration(directory: string, port: number, announced: number): string {
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
     kind => `  ${kind}_temp_path ${join(directory, kind)};`,
   );
@@ -70,7 +73,9 @@ function configuration(directory: string, port: number): string {
     'http {',
     '  access_log off;',
     ...temporary,
-    `  server { listen 127.0.0.1:${port}; root ${join(directory, 'root')}; location = / { return 200 "hello\\n"; } }`,
+    `  server { listen 127.0.0.1:${port}; listen 127.0.0.1:${announced} proxy_protocol; root ${join(directory, 'root')};`,
+    '    location = / { return 200 "hello\\n"; }',
+    '    location = /who { return 200 "$proxy_protocol_addr $proxy_protocol_port\\n"; } }',
     '}',
     '',
   ].join('\n');

@@ -65,7 +65,7 @@ export class Chain {
     process.kill(this.pid, name);
   }
 
-  /** With the words given; without the ends of sessions, of which there are thousands. */
+  /** With the words given; without the ends of sessions of `web`, of which there are thousands. */
   lines(words: string): readonly Line[] {
     return this.#lines.filter(line => String(line['msg']).includes(words));
   }
@@ -81,7 +81,8 @@ export class Chain {
       rest = whole.pop() ?? '';
       for (const text of whole) {
         const line = text.startsWith('{') ? (JSON.parse(text) as Line) : { msg: text };
-        if (!String(line['msg']).startsWith('session ended')) this.#lines.push(line);
+        if (line['frontend'] !== 'web' || !String(line['msg']).startsWith('session ended'))
+          this.#lines.push(line);
       }
     };
     child.stdout?.setEncoding('utf8').on('data', take);
