@@ -222,8 +222,8 @@ export const mutants: Readonly<Record<string, Mutant>> = {
     edits: [
       {
         file: 'proxy/hold.js',
-        text: '    take(now) {\n',
-        replacement: '    take(now) {\n        if (now > 4000) return [];\n',
+        text: '        this.#burst = burst ?? this.#usualBurst;\n',
+        replacement: '        if (now > 4000) return [];\n        this.#burst = burst ?? this.#usualBurst;\n',
       },
     ],
   },
@@ -288,10 +288,10 @@ export const mutants: Readonly<Record<string, Mutant>> = {
     edits: [
       {
         file: 'topology/eligibility.js',
-        text: `    if (server.name !== view.primary || !isAnswering(server, view, now))
+        text: `    if (server.name !== view.primary || view.held !== null || !isAnswering(server, view, now))
         return false;`,
         replacement: `    if (server.name === view.primary && server.result === null) return true;
-    if (server.name !== view.primary || !isAnswering(server, view, now))
+    if (server.name !== view.primary || view.held !== null || !isAnswering(server, view, now))
         return false;`,
       },
     ],
