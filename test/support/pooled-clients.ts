@@ -8,7 +8,7 @@ import { seededRandom } from '../../src/core/random.ts';
 import { sleep, within } from './wait.ts';
 
 /** On a busy machine a process gets no turn for tens of milliseconds: who thinks for less can't be met while they think. */
-const THINK_MS = { least: 100, most: 300 };
+const THINK_MS = { least: 300, most: 900 };
 
 export class PooledClients {
   /** Of transactions: what an application would have to deal with. */
@@ -19,6 +19,8 @@ export class PooledClients {
   slowestMs = 0;
   readonly #pool: Pool;
   readonly #users: Promise<void>[];
+  /** What each user was last about. */
+  readonly #steps = new Map<number, string>();
   #isRunning = true;
 
   constructor(target: WriterTarget, users: number) {
@@ -43,7 +45,9 @@ export class PooledClients {
         await this.#transact(user, seq);
         this.acknowledged.push({ user, seq });
       } catch (thrown) {
-        this.errors.push(`${describeError(thrown).code} ${describeError(thrown).message}`);
+        const { code, message } = describeError(thrown);
+        const sinceMs = Math.round(performance.now() - startedAt);
+        this.errors.push(`at ${this.#steps.get(user)}, after ${sinceMs} ms: ${code} ${message}`);
       }
       this.slowestMs = Math.max(this.slowestMs, performance.now() - startedAt);
       await sleep(THINK_MS.least + random() * (THINK_MS.most - THINK_MS.least));
@@ -51,13 +55,17 @@ export class PooledClients {
   }
 
   async #transact(user: number, seq: number): Promise<void> {
+    this.#steps.set(user, 'connect');
     const client = await this.#pool.connect();
     // It is told by the query too, and while no query runs by the next one.
     const ignore = (): void => undefined;
     client.on('error', ignore);
     try {
+      this.#steps.set(user, 'begin');
       await client.query('BEGIN');
+      this.#steps.set(user, 'insert');
       await client.query('INSERT INTO deeds VALUES ($1, $2)', [user, seq]);
+      this.#steps.set(user, 'commit');
       await client.query('COMMIT');
       client.off('error', ignore);
       client.release();

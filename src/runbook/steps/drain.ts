@@ -1,22 +1,32 @@
 // Closes the sessions of a server for a switchover: each between two transactions, as the server itself tells, and what is
 // left when the time is up amid one. New ones don't come meanwhile: the topology holds them. Called by runner.ts.
 
-// An application that sends at the very moment in which its connection is closed sees an error, and nobody can prevent that:
-// so the ones that have rested longest go first. A pool takes what was used last; the more of its connections are gone, the
-// more of its users wait at our door, and the longer the others rest. The last one goes when it has just come to rest: its
-// user has only begun to think, and nobody else is there to take it.
+// An application that sends at the very moment in which its connection is closed sees an error, and nobody can prevent that.
+// So a session goes that its application has passed over: it used others meanwhile, again and again, and just now (one that
+// is silent because its process has no turn would use all of them at once when it has). A pool takes what was used last; the
+// more of its connections are gone, the more of its users wait at our door, and the more are passed over. The last one goes
+// when it has just come to rest: its user has only begun to think, and nobody else is there to take it.
 
 import { type Address } from '../../core/address.ts';
-import { type Clock, type MonotonicMs } from '../../core/clock.ts';
+import { type Clock } from '../../core/clock.ts';
 import { describeError } from '../../core/errors.ts';
 import { type RunningStep, type StepResult } from '../model.ts';
 import { type Rest } from './transactions.ts';
 
 /** Between two looks: a session rests for a few milliseconds only where an application is busy. */
 const LOOK_EVERY_MS = 3;
-/** Who rests for so long, and for twice as long as the time before, is seldom about to speak. */
-const LONG_REST_MS = 150;
-/** Nobody has rested for long meanwhile: then one that has just come to rest. */
+/** So often others of the same application must have been used since, and for so long it must have been silent. */
+const PASSED_OVER_MIN = 8;
+const SILENT_MIN_MS = 300;
+/** Where nobody of an application says anything: it does nothing now. */
+const LONG_SILENT_MS = 1500;
+/** Where we had no turn for longer, others had none either: then nobody rested, nobody could do anything. */
+const GAP_COUNTED_MS = 20;
+/** An application that makes many new connections at once is slow to notice what has ended. */
+const AT_ONCE = 2;
+/** As old as this may be what a closing rests on, or twice what a look at that server takes at best. */
+const FRESH_MS = 12;
+/** None could be closed for so long: then one that has just come to rest. */
 const STUCK_MS = 2000;
 
 /** What must be known of a session to close it at the right moment. */
@@ -24,6 +34,8 @@ interface OpenSession {
   readonly id: string;
   /** Our end of the connection to the server, as the server sees it. */
   readonly local: Address | null;
+  /** Whose it is: the host alone matters. */
+  readonly client: Address;
   readonly bytesUp: number;
   readonly bytesDown: number;
 }
@@ -48,12 +60,15 @@ export interface DrainDeps {
   end(): void;
 }
 
-/** A session as it was seen, since when it has been silent, and how long the time before. */
+/** A session as it was seen, and what has been since it said something last. */
 interface Seen {
-  readonly restedMs: number;
   readonly session: OpenSession;
   readonly bytes: number;
-  readonly since: MonotonicMs;
+  readonly silentMs: number;
+  /** In how many looks others of its application were seen at work: a burst of them counts once. */
+  readonly passedOver: number;
+  /** Others of its application were, since the look before. */
+  readonly isPassedOver: boolean;
 }
 
 export function drainSessions(deps: DrainDeps, timeoutMs: number): RunningStep {
@@ -71,7 +86,8 @@ async function drain(deps: DrainDeps, timeoutMs: number, isGivenUp: () => boolea
   const { clock } = deps;
   const deadline = clock.now() + timeoutMs;
   let [closed, cut] = [0, 0];
-  let closedAt = clock.now();
+  let [closedAt, lookedAt] = [clock.now(), clock.now()];
+  let quickestMs = Infinity;
   let trouble: string | null = null;
   let seen: ReadonlyMap<string, Seen> = new Map();
   while (!isGivenUp()) {
@@ -85,17 +101,25 @@ async function drain(deps: DrainDeps, timeoutMs: number, isGivenUp: () => boolea
       continue;
     }
     const before = seen;
-    seen = look(sessions, before, clock.now());
     const now = clock.now();
+    seen = look(sessions, before, now - lookedAt);
+    lookedAt = now;
     const isStuck = matched === 1 || now - closedAt >= STUCK_MS;
-    const candidates = [...longSilent(seen, now), ...(isStuck ? justSilent(seen, before) : [])];
+    const candidates = [
+      ...[...seen.values()].filter(isPatient),
+      ...(isStuck ? justSilent(seen, before) : []),
+    ];
     const found = await resting(candidates, deps).catch((thrown: unknown) => {
       trouble = describeError(thrown).message;
       return [];
     });
-    const patient = longSilent(new Map(found.map(one => [idOf(one), one])), now);
-    // Of those that were busy a moment ago one at a time: its users go to our door, and leave the others to rest.
-    const doomed = patient.length > 0 ? patient : found.slice(0, 1);
+    // Late, it is the silence of a moment ago, and its application may have begun something since.
+    const tookMs = clock.now() - now;
+    quickestMs = Math.min(quickestMs, tookMs);
+    const isFresh = tookMs <= Math.max(FRESH_MS, 2 * quickestMs);
+    const patient = found.filter(isPatient).sort((one, other) => other.silentMs - one.silentMs);
+    const ready = patient.length > 0 ? patient.slice(0, AT_ONCE) : found.slice(0, 1);
+    const doomed = isFresh ? ready : [];
     const gone =
       doomed.length === 0
         ? 0
@@ -112,24 +136,40 @@ async function drain(deps: DrainDeps, timeoutMs: number, isGivenUp: () => boolea
 
 const idOf = ({ session }: Seen): string => session.id;
 
+/** `sinceMs`: the time since the look before. */
 function look(
   sessions: readonly OpenSession[],
   before: ReadonlyMap<string, Seen>,
-  now: MonotonicMs,
+  sinceMs: number,
 ): ReadonlyMap<string, Seen> {
+  const countedMs = Math.min(sinceMs, GAP_COUNTED_MS);
+  const bytesOf = ({ bytesUp, bytesDown }: OpenSession): number => bytesUp + bytesDown;
+  const isSilent = (session: OpenSession): boolean => before.get(session.id)?.bytes === bytesOf(session);
+  const working = new Map<string, number>();
+  for (const session of sessions) {
+    const { host } = session.client;
+    if (before.has(session.id) && !isSilent(session)) working.set(host, (working.get(host) ?? 0) + 1);
+  }
   return new Map(
     sessions.map(session => {
-      const bytes = session.bytesUp + session.bytesDown;
-      const known = before.get(session.id);
-      if (known === undefined) return [session.id, { session, bytes, since: now, restedMs: 0 }];
-      if (known.bytes === bytes) return [session.id, { ...known, session }];
-      return [session.id, { session, bytes, since: now, restedMs: now - known.since }];
+      const known = isSilent(session) ? before.get(session.id) : undefined;
+      const others = working.get(session.client.host) ?? 0;
+      const seen: Seen = {
+        session,
+        bytes: bytesOf(session),
+        silentMs: known === undefined ? 0 : known.silentMs + countedMs,
+        passedOver: known === undefined ? 0 : known.passedOver + Math.min(others, 1),
+        isPassedOver: others > 0,
+      };
+      return [session.id, seen];
     }),
   );
 }
 
-const longSilent = (seen: ReadonlyMap<string, Seen>, now: MonotonicMs): readonly Seen[] =>
-  [...seen.values()].filter(({ since, restedMs }) => now - since >= Math.max(LONG_REST_MS, 2 * restedMs));
+function isPatient({ silentMs, passedOver, isPassedOver }: Seen): boolean {
+  if (silentMs >= LONG_SILENT_MS) return true;
+  return isPassedOver && passedOver >= PASSED_OVER_MIN && silentMs >= SILENT_MIN_MS;
+}
 
 /** Whoever has said something since the last look, and may rest now. */
 function justSilent(seen: ReadonlyMap<string, Seen>, before: ReadonlyMap<string, Seen>): readonly Seen[] {
