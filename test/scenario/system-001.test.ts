@@ -1,6 +1,6 @@
 // System 001 on real servers: an active machine and a cold standby, with the configuration of examples/cold-standby.yaml. The active
 // one is lost: the standby serves production rows of the newest fit backup, never its seeds; what is written meanwhile is on the
-// active one after the failback.
+// active one after the failback. Pointsman is killed at every step that does something, and started again as a service manager does.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
@@ -10,25 +10,40 @@ import { until } from '../support/wait.ts';
 
 let system: System001;
 let pointsman: PointsmanProcess;
+let restarts = 0;
+let isOver = false;
 
 before(async () => {
   system = await System001.start();
-  pointsman = await runPointsman(system.config);
+  await startPointsman();
   await primaryIs('vcl2');
 });
 
 after(async () => {
+  isOver = true;
   await pointsman?.stop();
   await system?.dispose();
 });
 
+/** As a service manager: whatever ends it, it is started again. */
+async function startPointsman(): Promise<void> {
+  pointsman = await runPointsman(system.config);
+  void pointsman.exited.then(() => {
+    if (isOver) return;
+    restarts += 1;
+    return startPointsman();
+  });
+}
+
+/** `null` while Pointsman is being started again. */
 async function coffee() {
-  return (await pointsman.state()).backends.find(({ name }) => name === 'coffee') ?? null;
+  const state = await pointsman.state().catch(() => null);
+  return state?.backends.find(({ name }) => name === 'coffee') ?? null;
 }
 
 async function primaryIs(name: string): Promise<void> {
   const words = `${name} to be the primary`;
-  await until(words, async () => (await coffee())?.primary === name, { deadlineMs: 90_000, everyMs: 50 });
+  await until(words, async () => (await coffee())?.primary === name, { deadlineMs: 120_000, everyMs: 50 });
 }
 
 async function bookIsOver(book: string): Promise<void> {
@@ -40,7 +55,7 @@ async function bookIsOver(book: string): Promise<void> {
     );
     return runbook?.run === null && runbook.last?.book === book && runbook.last.outcome === 'done';
   };
-  await until(`${book} to be done`, isDone, { deadlineMs: 90_000, everyMs: 50 });
+  await until(`${book} to be done`, isDone, { deadlineMs: 120_000, everyMs: 50 });
 }
 
 async function failback(): Promise<void> {
@@ -107,5 +122,46 @@ describe('system 001', () => {
       'production 2, after the backup',
     ]);
     assert.equal(system.isStandbyRunning(), false);
+  });
+
+  test('Pointsman is killed at every step of the failover, before its work or after it: the end is the same', async () => {
+    const before = await system.menu();
+    await system.backupNow();
+    restarts = 0;
+    for (const [step, when] of [
+      ['start-database', 'after'],
+      ['restore', 'before'],
+      ['restore', 'after'],
+      ['start-app', 'before'],
+    ] as const) {
+      system.killPointsmanAt(step, when);
+    }
+    await system.killActive();
+    await primaryIs('vcl3');
+    await bookIsOver('on_primary_lost');
+    assert.deepEqual(await system.menu(), before);
+  });
+
+  test('and at every step of the failback: the end is the same', async () => {
+    const before = await system.menu();
+    await system.drink('written during the second failover');
+    for (const [step, when] of [
+      ['dump-standby', 'after'],
+      ['copy-back', 'before'],
+      ['copy-back', 'after'],
+      ['stop-app', 'before'],
+      ['stop-database', 'after'],
+    ] as const) {
+      system.killPointsmanAt(step, when);
+    }
+    await system.returnActive();
+    await vcl2IsUp();
+    await failback();
+    const expected = [...before, 'written during the second failover'];
+    assert.deepEqual(await system.menu(), expected);
+    assert.deepEqual(await system.namesAt(system.active), expected);
+    await until('the standby to be stopped', () => !system.isStandbyRunning());
+    assert.deepEqual(system.killsLeft(), []);
+    assert.equal(restarts, 9);
   });
 });

@@ -29,6 +29,13 @@ const APP = fileURLToPath(new URL('./coffee-app.js', import.meta.url));
 const PASSWORD = 'coffee-secret';
 export const TOKEN = 'a-token-of-sixteen-or-more';
 
+/** The steps of the runbook that change something. */
+const stepsThatDo = [
+  ...(['start-database', 'restore', 'start-app'] as const),
+  ...(['dump-standby', 'copy-back', 'stop-app', 'stop-database'] as const),
+] as const;
+type Step = (typeof stepsThatDo)[number];
+
 interface Ports {
   /** Of the applications. */
   readonly vcl2: number;
@@ -145,27 +152,26 @@ export class System001 {
   }
 
   /** The next time this step is run, Pointsman is killed: before its work, which is then not done, or after it. */
-  killPointsmanAt(step: string, when: 'before' | 'after'): void {
-    writeFileSync(join(this.directory, `kill-${when}-${step}`), '');
+  killPointsmanAt(step: Step, when: 'before' | 'after'): void {
+    writeFileSync(this.#killFile(step, when), '');
   }
 
-  killsLeft(): readonly string[] {
-    const steps = [
-      'start-database',
-      'restore',
-      'start-app',
-      'dump-standby',
-      'copy-back',
-      'stop-app',
-      'stop-database',
-    ];
-    return steps.filter(step =>
-      ['before', 'after'].some(when => existsSync(join(this.directory, `kill-${when}-${step}`))),
+  killsLeft(): readonly Step[] {
+    return stepsThatDo.filter(step =>
+      (['before', 'after'] as const).some(when => existsSync(this.#killFile(step, when))),
     );
+  }
+
+  #killFile(step: Step, when: 'before' | 'after'): string {
+    return join(this.directory, `kill-${when}-${step}`);
   }
 
   async dispose(): Promise<void> {
     await this.#killApp();
+    // Else the script would kill who calls it now, the test.
+    for (const step of stepsThatDo) {
+      for (const when of ['before', 'after'] as const) rmSync(this.#killFile(step, when), { force: true });
+    }
     for (const step of ['stop-app', 'stop-database']) {
       const child = spawn(join(this.directory, 'do'), [step], { stdio: 'ignore' });
       await once(child, 'close');
