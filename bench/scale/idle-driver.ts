@@ -82,6 +82,10 @@ class IdleSocket implements TcpSocket {
     return null;
   }
 
+  awaitsAnswer(): false {
+    return false;
+  }
+
   attach(owner: SocketOwner): void {
     this.owner = owner;
   }

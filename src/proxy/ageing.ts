@@ -12,8 +12,6 @@ export class Ageing {
   readonly #endsAt: MonotonicMs;
   #up = -1;
   #down = -1;
-  /** The client spoke last, as far as the counters show. */
-  #owed = false;
 
   /** `draw`: from 0 to 1, another for each session. */
   constructor(maxMs: number, since: MonotonicMs, draw: number) {
@@ -25,16 +23,13 @@ export class Ageing {
 
   /**
    * Whether it is to end now. `up`, `down`: bytes that have come of the client and of the server so far. `isOwed`: whether the
-   * server was the last to be spoken to, by the system's own clocks; left out where nobody knows.
+   * client was the last to speak.
    */
-  isOver(now: MonotonicMs, up: number, down: number, isOwed?: () => boolean): boolean {
+  isOver(now: MonotonicMs, up: number, down: number, isOwed: boolean): boolean {
     const rests = up === this.#up && down === this.#down;
-    if (!rests) {
-      this.#owed = up !== this.#up && down === this.#down;
-      this.#up = up;
-      this.#down = down;
-    }
+    this.#up = up;
+    this.#down = down;
     if (now >= this.#endsAt) return true;
-    return rests && now >= this.#restsFrom && !(isOwed?.() ?? this.#owed);
+    return rests && now >= this.#restsFrom && !isOwed;
   }
 }

@@ -239,8 +239,7 @@ export class Connection implements SocketOwner, AttemptOwner, ArrivalWatcher, Jo
     if (this.#ageing?.maxMs !== maxSessionAgeMs) {
       this.#ageing = new Ageing(maxSessionAgeMs, this.#acceptedAt, random());
     }
-    const isOwed = server.awaitsAnswer && ((): boolean => server.awaitsAnswer?.() ?? false);
-    return this.#ageing.isOver(now, this.#socket.bytesRead, server.bytesRead, isOwed);
+    return this.#ageing.isOver(now, this.#socket.bytesRead, server.bytesRead, server.awaitsAnswer());
   }
 
   #tell(kind: 'client-ended' | 'client-reset' | 'answered' | 'deadline'): void {

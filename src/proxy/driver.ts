@@ -30,11 +30,8 @@ export interface TcpSocket {
   peerAddress(): Address | null;
   /** Names the owner; of a client's socket this also starts the reading, though no call comes before this one returns. */
   attach(owner: SocketOwner, side: Side): void;
-  /**
-   * Of a server's socket: whether we spoke to it after it last spoke to us, so that an answer may be due. Left out where that
-   * can't be known.
-   */
-  awaitsAnswer?(): boolean;
+  /** Of a joined server's socket: whether bytes of the client went there after it last spoke, so that an answer may be due. */
+  awaitsAnswer(): boolean;
   /** Called once the connection has lived for a moment: most are over before a dead peer could matter. */
   keepAlive(tcp: TcpOptions): void;
   /** Queues whatever the kernel doesn't take at once. */

@@ -51,6 +51,7 @@ export class SimSocket implements TcpSocket {
   #witness: SessionWitness | null = null;
   readonly #unread: Uint8Array[] = [];
   #paused = false;
+  #isSpokenTo = false;
   #dropsInput = false;
   #sentEnd = false;
   #gotEnd = false;
@@ -138,6 +139,10 @@ export class SimSocket implements TcpSocket {
     this.reset();
   }
 
+  awaitsAnswer(): boolean {
+    return this.#isSpokenTo;
+  }
+
   /** From the network: bytes of the peer. */
   arrived(bytes: Uint8Array): void {
     if (this.#done || this.#gotEnd) return;
@@ -174,9 +179,11 @@ export class SimSocket implements TcpSocket {
     const traffic = this.#traffic;
     if (this.#side === 'client') {
       if (traffic !== null) traffic.bytesUp += bytes.length;
+      peer.#isSpokenTo = true;
       peer.#witness?.forwarded();
     } else {
       if (traffic !== null) traffic.bytesDown += bytes.length;
+      this.#isSpokenTo = false;
       if (this.#tap !== null && !this.#tap(bytes)) this.#tap = null;
     }
     peer.write(bytes);

@@ -21,7 +21,8 @@ function runbook(more: object = {}): RunbookConfig {
 
 const lost = server('pg1', fail());
 const standby = server('pg2', fail());
-const viewOf = (given: Partial<BackendView> = {}): BackendView => backend([lost, standby], { epoch: 4, ...given });
+const viewOf = (given: Partial<BackendView> = {}): BackendView =>
+  backend([lost, standby], { epoch: 4, ...given });
 
 function look(given: {
   view?: BackendView;
@@ -57,7 +58,10 @@ test('guard: a replica that still receives from it, in a fresh answer, contradic
   assert.equal(look({ view: hears('10.0.0.1:5001') }), 'not confirmed: pg3 still receives from pg1');
   assert.equal(look({ view: hears('10.0.0.1:5002') }), 'go');
   assert.equal(look({ view: hears('10.0.0.1:5001', 0) }), 'go', 'an old answer');
-  assert.equal(look({ view: hears('10.0.0.1:5001'), config: runbook({ confirm: { replicas: false } }) }), 'go');
+  assert.equal(
+    look({ view: hears('10.0.0.1:5001'), config: runbook({ confirm: { replicas: false } }) }),
+    'go',
+  );
 });
 
 test('guard: an orchestrator that names it contradicts, unless it is passive', () => {
@@ -77,13 +81,19 @@ test('guard: of others who are asked one must confirm, and none may contradict',
   const said = (kind: 'lost' | 'alive' | 'unknown'): SecondOpinion => ({ kind, words: `somebody: ${kind}` });
   assert.equal(look({ others: [said('lost'), said('unknown')] }), 'go');
   assert.equal(look({ others: [said('lost'), said('alive')] }), 'somebody: alive');
-  assert.match(look({ others: [said('unknown')] }), /nobody else confirms that pg1 is lost: somebody: unknown/);
+  assert.match(
+    look({ others: [said('unknown')] }),
+    /nobody else confirms that pg1 is lost: somebody: unknown/,
+  );
 });
 
 test('guard: runs keep their distance, and there are so many a day', () => {
   const wall = 10 * DAY_MS;
   const config = runbook({ min_interval: '10m', max_per_day: 2 });
-  assert.match(look({ config, kept: { starts: [wall - 599_000] } }), /the last run began 10 min ago \(min_interval\)/);
+  assert.match(
+    look({ config, kept: { starts: [wall - 599_000] } }),
+    /the last run began 10 min ago \(min_interval\)/,
+  );
   assert.equal(look({ config, kept: { starts: [wall - 600_000] } }), 'go');
   assert.match(look({ config, kept: { starts: [wall - DAY_MS + 1, wall - 900_000] } }), /2 runs in 24 hours/);
   assert.equal(look({ config, kept: { starts: [wall - DAY_MS, wall - 900_000] } }), 'go');

@@ -53,7 +53,11 @@ test('failback: traffic goes on while the copy is made, waits while it is compar
   assert.equal(stage.view.held, null);
   await ends(stage, 'copy');
   assert.match(stage.view.held ?? '', /failback is at step 3 of 5, compare/);
-  assert.deepEqual(stage.drained, ['pg2'], 'the sessions of the acting one are closed before anything is compared');
+  assert.deepEqual(
+    stage.drained,
+    ['pg2'],
+    'the sessions of the acting one are closed before anything is compared',
+  );
   stage.hear('pg1', pass());
   assert.equal(stage.view.primary, 'pg2', 'pg1 says that it is writable, and is not followed yet');
   await ends(stage, 'compare');

@@ -102,20 +102,6 @@ export function applyKeepAlive(libc: Libc, fd: number, tcp: TcpOptions, wasSet =
   if (wasSet || tcp.userTimeoutMs > 0) set(linux.IPPROTO_TCP, linux.TCP_USER_TIMEOUT, tcp.userTimeoutMs);
 }
 
-/** struct tcp_info, up to the two times that are read of it: milliseconds since data was last sent, and received. */
-const TCP_INFO_BYTES = 56;
-const LAST_DATA_SENT = 44;
-const LAST_DATA_RECEIVED = 52;
-
-/** Whether data was sent after the last that was received. */
-export function spokeLast(libc: Libc, fd: number): boolean {
-  const info = new Uint8Array(TCP_INFO_BYTES);
-  const length = int32(TCP_INFO_BYTES);
-  if (libc.getsockopt(fd, linux.IPPROTO_TCP, linux.TCP_INFO, info, length) === -1) return false;
-  const view = new DataView(info.buffer);
-  return view.getUint32(LAST_DATA_SENT, true) < view.getUint32(LAST_DATA_RECEIVED, true);
-}
-
 /** Small packets go at once: a question and its answer must not wait for each other (Nagle, delayed ACK). */
 export function applyNoDelay(libc: Libc, fd: number): void {
   libc.setsockopt(fd, linux.IPPROTO_TCP, linux.TCP_NODELAY, on, 4);

@@ -33,11 +33,11 @@ import {
 } from './uring.ts';
 
 /** Further states, above those of socket.ts. */
-const ARMED = 256; // a request to receive is out
-const SENDING = 512; // one to send, too
-const STOPPING = 1024; // receiving is being cancelled
-const WATCHED = 2048; // epoll knows the descriptor
-const RELEASED = 4096; // the descriptor is closed
+const ARMED = 512; // a request to receive is out
+const SENDING = 1024; // one to send, too
+const STOPPING = 2048; // receiving is being cancelled
+const WATCHED = 4096; // epoll knows the descriptor
+const RELEASED = 8192; // the descriptor is closed
 
 /** Messages that wait for one to be sent, before their source is slowed down. */
 const LINE_MAX = 16;

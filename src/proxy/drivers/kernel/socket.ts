@@ -13,7 +13,7 @@ import {
   type TcpSocket,
   type Traffic,
 } from '../../driver.ts';
-import { applyKeepAlive, spokeLast, type Kernel } from './kernel.ts';
+import { applyKeepAlive, type Kernel } from './kernel.ts';
 import * as linux from './libc.ts';
 import { type Watcher } from './loop.ts';
 
@@ -32,6 +32,7 @@ export const ENDING = 16; // our FIN goes out behind what is queued
 export const ENDED = 32; // our FIN is out
 export const LEAVING = 64; // closed as soon as both are; input is dropped
 export const CLOSED = 128;
+const SPOKEN_TO = 256; // a server's: bytes of the client have gone there since it last spoke
 
 export class KernelSocket implements TcpSocket, Watcher {
   bytesRead = 0;
@@ -80,7 +81,7 @@ export class KernelSocket implements TcpSocket, Watcher {
   }
 
   awaitsAnswer(): boolean {
-    return (this.state & CLOSED) === 0 && spokeLast(this.kernel.libc, this.fd);
+    return (this.state & SPOKEN_TO) !== 0;
   }
 
   write(bytes: Uint8Array): void {
@@ -209,8 +210,13 @@ export class KernelSocket implements TcpSocket, Watcher {
       this.#owner?.socketData(this.#side, buffer.subarray(from, from + count));
       return;
     }
-    if (this.#side === 'client') traffic.bytesUp += count;
-    else traffic.bytesDown += count;
+    if (this.#side === 'client') {
+      traffic.bytesUp += count;
+      if (this.peer !== null) this.peer.state |= SPOKEN_TO;
+    } else {
+      traffic.bytesDown += count;
+      this.state &= ~SPOKEN_TO;
+    }
     if (this.#tap !== null && !this.#tap(buffer.subarray(from, from + count))) this.#tap = null;
   }
 
