@@ -1,8 +1,8 @@
 // The runbooks of one backend on a clock of the test: a real topology, steps whose outcome the test decides, and a disk that
 // keeps what was written. A Pointsman can be killed between any two things that happen, and another started on that disk.
 
-import { type Config, type RunbookConfig } from '../../src/config/schema.ts';
-import { configSchema } from '../../src/config/schema.ts';
+import { configSchema, type Config } from '../../src/config/schema.ts';
+import { describeError } from '../../src/core/errors.ts';
 import { type ProbeResult } from '../../src/health/result.ts';
 import { type Kept, type RunningStep, type StepContext, type StepResult } from '../../src/runbook/model.ts';
 import { directivesOf, keptIn, Runbooks } from '../../src/runbook/runbooks.ts';
@@ -46,8 +46,8 @@ export class Stage {
   readonly world: World;
   opinions: readonly SecondOpinion[] = [];
   drained: string[] = [];
-  /** Whether steps end well by themselves, or the test ends them. */
   readonly said: string[] = [];
+  readonly #downSince = new Map<string, number>();
   #isDead = false;
 
   constructor(config: Config, world: World = new World(), clock: FakeClock = new FakeClock()) {
@@ -78,6 +78,11 @@ export class Stage {
         persist: () => this.#persist(),
       }),
     });
+    // As the state file is kept: written after every change of the primary, when everybody has heard of it.
+    this.topology.changes.subscribe(({ before, after }) => {
+      if (before.primary !== after.primary || before.epoch !== after.epoch)
+        void this.#persist().catch((thrown: unknown) => this.said.push(describeError(thrown).message));
+    });
     this.runbooks.start();
   }
 
@@ -94,9 +99,14 @@ export class Stage {
   /** What a server says now; `null`: nothing, it is down. */
   hear(server: string, result: ProbeResult | null): void {
     const at = this.clock.now();
-    if (result === null)
-      this.topology.report('app', server, { ...down(), since: at } as typeof up, fail('L4CON', at));
-    else this.topology.report('app', server, up, { ...result, at });
+    if (result === null) {
+      const since = this.#downSince.get(server) ?? at;
+      this.#downSince.set(server, since);
+      this.topology.report('app', server, { ...down(), since } as typeof up, fail('L4CON', at));
+    } else {
+      this.#downSince.delete(server);
+      this.topology.report('app', server, up, { ...result, at });
+    }
   }
 
   /** The step that was begun last. */
@@ -171,5 +181,3 @@ const settled = (result: StepResult): RunningStep => ({
   done: Promise.resolve(result),
   cancel: () => undefined,
 });
-
-export type { RunbookConfig };
