@@ -15,6 +15,11 @@ export interface FileLimits {
   readonly totalMs: number;
 }
 
+interface Passed {
+  readonly name: string;
+  readonly ms: number;
+}
+
 interface Failure {
   readonly name: string;
   readonly reason: string;
@@ -23,7 +28,7 @@ interface Failure {
 export interface FileResult {
   readonly file: string;
   readonly durationMs: number;
-  readonly passed: readonly string[];
+  readonly passed: readonly Passed[];
   readonly failures: readonly Failure[];
   /** What the file wrote on stdout and stderr, the end of it if it was much. */
   readonly output: string;
@@ -33,7 +38,11 @@ interface Report {
   readonly name: string;
   readonly skip?: string | boolean | undefined;
   readonly todo?: string | boolean | undefined;
-  readonly details: { readonly type?: string | undefined; readonly error?: Error | undefined };
+  readonly details: {
+    readonly duration_ms: number;
+    readonly type?: string | undefined;
+    readonly error?: Error | undefined;
+  };
 }
 
 function reasonOf(error: Error | undefined): string {
@@ -47,7 +56,7 @@ const failureType = (error: Error | undefined): unknown =>
 /** Never rejects for anything the file does; a failure to start it is reported as the file's failure. */
 export async function runFile(file: string, limits: FileLimits): Promise<FileResult> {
   const started = performance.now();
-  const passed: string[] = [];
+  const passed: Passed[] = [];
   const failures: Failure[] = [];
   const lateErrors: string[] = [];
   let output = '';
@@ -55,7 +64,7 @@ export async function runFile(file: string, limits: FileLimits): Promise<FileRes
 
   const killer = new AbortController();
   const kill = (reason: string): void => {
-    killedBecause ??= `${reason}; the last test that finished: ${passed.at(-1) ?? 'none'}`;
+    killedBecause ??= `${reason}; the last test that finished: ${passed.at(-1)?.name ?? 'none'}`;
     killer.abort();
   };
   const totalTimer = setTimeout(() => kill(`killed after ${limits.totalMs} ms`), limits.totalMs);
@@ -71,7 +80,9 @@ export async function runFile(file: string, limits: FileLimits): Promise<FileRes
     else if (isFile && ok) fail('the file holds no tests');
     else if (!ok && failureType(report.details.error) !== 'subtestsFailed')
       fail(reasonOf(report.details.error));
-    else if (ok && report.details.type !== 'suite') passed.push(report.name);
+    else if (ok && report.details.type !== 'suite') {
+      passed.push({ name: report.name, ms: report.details.duration_ms });
+    }
   };
 
   const stream = run({ files: [file], concurrency: 1, signal: killer.signal });

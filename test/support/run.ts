@@ -14,6 +14,8 @@ const PARALLEL_FILES = 2;
 /** Those that start servers mostly wait: for timeouts, promotions, elections. */
 const WAITING: ReadonlySet<string> = new Set(['integration', 'scenario']);
 const PARALLEL_WAITING = 3;
+/** Where time goes is what keeps the suite short: the whole of it must not take more than a quarter of an hour. */
+const TIME_SHOWN_FROM_MS = 1_000;
 const LEFTOVER_GRACE_MS = 5_000;
 
 const { values, positionals } = parseArgs({
@@ -57,7 +59,9 @@ function record({ file, reason }: { file: string; reason: string }): void {
 function report(result: FileResult): void {
   results.push(result);
   write(`${result.file} (${Math.round(result.durationMs)} ms)`);
-  for (const name of result.passed) write(`  ✔ ${name}`);
+  for (const { name, ms } of result.passed) {
+    write(ms < TIME_SHOWN_FROM_MS ? `  ✔ ${name}` : `  ✔ ${name} (${Math.round(ms)} ms)`);
+  }
   for (const { name } of result.failures) write(`  ✖ ${name}`);
 }
 
