@@ -1,29 +1,17 @@
-// The command line: yargs knows the commands, their options and their help; each command is a module beside this one.
-// Turns a command's answer, a usage error or a crash into an exit code.
+// The command line: yargs knows the commands, their options and their help; each command is a module beside this one, loaded
+// when it is called: `status` has no use for what `run` needs, and shouldn't wait for it. Turns a command's answer, a usage error or a crash into an exit code.
 
 import yargs, { type Argv } from 'yargs';
 import { version } from '../app/version.ts';
 import { describeError } from '../core/errors.ts';
 import { assumptionKinds } from '../topology/assumptions.ts';
 import { bookNames } from '../runbook/model.ts';
-import { backup } from './backup.ts';
-import { check } from './check.ts';
-import { DEFAULT_CONFIG_FILE } from './config-file.ts';
-import { demo } from './demo/demo.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
-import { explain } from './explain.ts';
-import { isPlace, operate } from './operate.ts';
 import { complain, endureClosedPipes } from './output.ts';
-import { probe } from './probe.ts';
-import { reload } from './reload.ts';
-import { restart } from './restart.ts';
-import { restore } from './restore.ts';
-import { run } from './run.ts';
-import { operateRunbook } from './runbook.ts';
-import { runbookPlan } from './runbook-plan.ts';
-import { schema } from './schema.ts';
-import { closeSession, sessions } from './sessions.ts';
-import { status } from './status.ts';
+
+const DEFAULT_CONFIG_FILE = 'pointsman.yaml';
+
+const isPlace = (text: string): boolean => /^[^/\s]+\/[^/\s]+$/.test(text);
 
 const configOption = {
   alias: 'c',
@@ -82,7 +70,7 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
         builder
           .option('config', configOption)
           .example('$0 run -c /etc/pointsman/pointsman.yaml', 'SIGTERM drains, a second one ends at once'),
-      argv => answer(() => run(argv.config)),
+      argv => answer(async () => (await import('./run.ts')).run(argv.config)),
     )
     .command(
       'check',
@@ -93,7 +81,7 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
           .option('live', { type: 'boolean', default: false, describe: 'Also probe each server once' })
           .example('$0 check -c pointsman.yaml', 'exit code 1 if it is invalid')
           .example('$0 check --live', 'and does every server answer?'),
-      argv => answer(() => check(argv.config, argv.live)),
+      argv => answer(async () => (await import('./check.ts')).check(argv.config, argv.live)),
     )
     .command(
       'backup [name]',
@@ -109,7 +97,7 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
           })
           .example('$0 backup -c /etc/pointsman/pointsman.yaml', 'exit code 1 if one fails')
           .example('$0 backup nightly --verify', 'can it be restored?'),
-      argv => answer(() => backup(argv.config, argv.name, argv.verify)),
+      argv => answer(async () => (await import('./backup.ts')).backup(argv.config, argv.name, argv.verify)),
     )
     .command(
       'restore <files>',
@@ -148,7 +136,7 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
             "$0 restore '/var/backups/app/*.dump' --to postgres://postgres@127.0.0.1/app",
             'its place is taken',
           ),
-      argv => answer(() => restore(argv)),
+      argv => answer(async () => (await import('./restore.ts')).restore(argv)),
     )
     .command(
       'probe <url>',
@@ -165,7 +153,8 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
           .check(({ timeout }) => timeout > 0 || 'timeout must be a number of seconds above 0')
           .example('PGPASSWORD=… $0 probe postgres://probe@10.0.0.1/app', 'exit code 1 if it does not answer')
           .example('$0 probe tcp://10.0.0.1:6379', 'does it accept connections?'),
-      argv => answer(() => probe(argv.url, argv.json, argv.timeout * 1000)),
+      argv =>
+        answer(async () => (await import('./probe.ts')).probe(argv.url, argv.json, argv.timeout * 1000)),
     )
     .command(
       'status',
@@ -177,7 +166,7 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
           .option('json', { type: 'boolean', default: false, describe: 'Print JSON' })
           .example('$0 status -c /etc/pointsman/pointsman.yaml', 'exit code 1 if it does not answer')
           .example('$0 status --url http://10.0.0.5:9101 --watch', 'of another machine'),
-      argv => answer(() => status(argv)),
+      argv => answer(async () => (await import('./status.ts')).status(argv)),
     )
     .command(
       'explain <backend>',
@@ -196,7 +185,8 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
           .option('json', { type: 'boolean', default: false, describe: 'Print JSON' })
           .example('$0 explain app', 'why is it so?')
           .example('$0 explain app --if pg1=down --if pg2=promoted', 'and then?'),
-      argv => answer(() => explain(argv.backend, argv.if, argv.json, argv)),
+      argv =>
+        answer(async () => (await import('./explain.ts')).explain(argv.backend, argv.if, argv.json, argv)),
     )
     .command(
       'sessions',
@@ -219,7 +209,7 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
           })
           .example('$0 sessions --server-port 45678', 'who is behind the connection that a DBA sees?')
           .example('$0 sessions --client 10.1.0.0/16', 'everybody of a network'),
-      argv => answer(() => sessions(argv)),
+      argv => answer(async () => (await import('./sessions.ts')).sessions(argv)),
     )
     .command(
       'close <session>',
@@ -229,33 +219,33 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
           .positional('session', { type: 'string', demandOption: true, describe: 'Its id' })
           .options(adminOptions)
           .example('$0 close k3f9ab-12', 'needs the token'),
-      argv => answer(() => closeSession(argv.session, argv)),
+      argv => answer(async () => (await import('./sessions.ts')).closeSession(argv.session, argv)),
     )
     .command(
       'drain <server>',
       'No new sessions to a server; those it has go on',
       builder => placeOf(builder).example('$0 drain app/pg2', 'a running Pointsman is told; needs the token'),
-      argv => answer(() => operate('drain', argv.server, argv)),
+      argv => answer(async () => (await import('./operate.ts')).operate('drain', argv.server, argv)),
     )
     .command(
       'maintenance <server>',
       'Close the sessions of a server, and elect it no more',
       builder =>
         placeOf(builder).example('POINTSMAN_TOKEN=… $0 maintenance app/pg1', 'or admin.token of the file'),
-      argv => answer(() => operate('maintenance', argv.server, argv)),
+      argv => answer(async () => (await import('./operate.ts')).operate('maintenance', argv.server, argv)),
     )
     .command(
       'ready <server>',
       'Put a server back that was in drain or maintenance',
       builder => placeOf(builder).example('$0 ready app/pg1', 'it is elected only by evidence, as ever'),
-      argv => answer(() => operate('ready', argv.server, argv)),
+      argv => answer(async () => (await import('./operate.ts')).operate('ready', argv.server, argv)),
     )
     .command(
       'reload',
       'Apply a changed configuration while it runs; an invalid one changes nothing',
       builder =>
         builder.options(adminOptions).example('$0 reload', 'SIGHUP does the same, and says it in the log'),
-      argv => answer(() => reload(argv)),
+      argv => answer(async () => (await import('./reload.ts')).reload(argv)),
     )
     .command(
       'switchover <backend> [server]',
@@ -266,14 +256,17 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
           .example('$0 switchover app pg2', 'runs the book switchover of runbooks.app; needs the token'),
       argv => {
         const to = argv.server === undefined ? '' : `?to=${encodeURIComponent(argv.server)}`;
-        return answer(() => operateRunbook(`switchover${to}`, argv.backend, argv));
+        return answer(async () =>
+          (await import('./runbook.ts')).operateRunbook(`switchover${to}`, argv.backend, argv),
+        );
       },
     )
     .command(
       'failback <backend>',
       'Give the role back to the server that lost it by a runbook',
       builder => backendFor(builder).example('$0 failback app', 'what was written meanwhile goes back first'),
-      argv => answer(() => operateRunbook('failback', argv.backend, argv)),
+      argv =>
+        answer(async () => (await import('./runbook.ts')).operateRunbook('failback', argv.backend, argv)),
     )
     .command(
       'runbook <action> <backend>',
@@ -299,9 +292,12 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
           .example('$0 runbook resume app', 'after a step has failed, or Pointsman was killed amid one'),
       argv => {
         const { action, backend, book = null, config } = argv;
-        if (action === 'plan') return answer(() => runbookPlan(backend, book, config));
+        if (action === 'plan')
+          return answer(async () => (await import('./runbook-plan.ts')).runbookPlan(backend, book, config));
         const done = argv.action === 'resume' && argv.done ? '?done=1' : '';
-        return answer(() => operateRunbook(`runbook/${argv.action}${done}`, argv.backend, argv));
+        return answer(async () =>
+          (await import('./runbook.ts')).operateRunbook(`runbook/${argv.action}${done}`, argv.backend, argv),
+        );
       },
     )
     .command(
@@ -309,19 +305,19 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
       'Replace a running one by the program and the configuration on disk; nobody is refused',
       builder =>
         builder.options(adminOptions).example('$0 restart', 'SIGUSR2 does the same, and says it in the log'),
-      argv => answer(() => restart(argv)),
+      argv => answer(async () => (await import('./restart.ts')).restart(argv)),
     )
     .command(
       'schema',
       'Print the JSON Schema of the configuration',
       builder => builder.example('$0 schema > pointsman.schema.json', 'for your editor'),
-      () => answer(schema),
+      () => answer(async () => (await import('./schema.ts')).schema()),
     )
     .command(
       'demo',
       'Two real PostgreSQL servers, a writer, and a failover before your eyes',
       builder => builder.example('$0 demo', 'takes under a minute, leaves nothing behind'),
-      () => answer(demo),
+      () => answer(async () => (await import('./demo/demo.ts')).demo()),
     )
     .demandCommand(1, 'Name a command.')
     .strict()

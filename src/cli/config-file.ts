@@ -7,8 +7,6 @@ import { type Config } from '../config/schema.ts';
 import { describeError } from '../core/errors.ts';
 import { complain } from './output.ts';
 
-export const DEFAULT_CONFIG_FILE = 'pointsman.yaml';
-
 /** A configuration that is read once or, by reloads, again and again. */
 export class ConfigFile {
   readonly #file: string;

@@ -46,5 +46,3 @@ export function adviceFor(status: number): string {
     ? ' (it is taken from POINTSMAN_TOKEN, else from admin.token of the configuration)'
     : '';
 }
-
-export const isPlace = (text: string): boolean => /^[^/\s]+\/[^/\s]+$/.test(text);
