@@ -8,6 +8,12 @@ import { type ProbeAnswer, type Prober } from '../prober.ts';
 import { failure, type Failure } from './failures.ts';
 import { judge, type Part } from './verdict.ts';
 
+/**
+ * So many times the probe's timeout new connections may take while the open session answers, before that means hung: a server
+ * with a storm of logins to serve is slow to accept one more, and would be worse off without its clients.
+ */
+const SLOW_TIMEOUTS = 3;
+
 /** One session to a server, and all that a probe asks over it. */
 export interface Interview {
   /** Asks over the session, at the first time once it is open. Never rejects. */
@@ -50,6 +56,8 @@ export class SessionProber implements Prober {
   /** A connection whose handshake didn't end in time. */
   #late: { readonly interview: Interview; readonly since: MonotonicMs } | null = null;
   #freshDueAt: MonotonicMs = 0;
+  /** Since when fresh connections have not ended in time, one way or another. */
+  #slowSince: MonotonicMs | null = null;
   #run: Run | null = null;
   #closed = false;
 
@@ -97,7 +105,8 @@ export class SessionProber implements Prober {
     this.#freshDueAt = clock.now() + check.reconnectIntervalMs;
     const late = this.#late;
     if (late !== null && !late.interview.hasEnded) {
-      if (clock.now() - late.since < patienceMs) return late.interview;
+      const patience = Math.max(patienceMs, SLOW_TIMEOUTS * check.timeoutMs);
+      if (clock.now() - late.since < patience) return late.interview;
       late.interview.end(closing);
     }
     this.#late = null;
@@ -109,6 +118,7 @@ export class SessionProber implements Prober {
     const part = await interview.ask();
     if (this.#run !== run || run.parts[side].kind !== 'pending') return;
     run.parts[side] = part;
+    if (side === 'fresh') this.#slowSince = null;
     this.#judge(run);
   }
 
@@ -130,11 +140,22 @@ export class SessionProber implements Prober {
       const interview = run.interviews[side];
       if (interview === null || run.parts[side].kind !== 'pending') continue;
       const reason = interview.timeout();
-      run.parts[side] = { kind: 'failed', failure: reason, alive: false };
-      if (interview.mustBeWaitedFor) this.#keepLate(interview);
+      const isSlow = side === 'fresh' && this.#isMerelySlow(run);
+      run.parts[side] = isSlow
+        ? { kind: 'late', failure: reason }
+        : { kind: 'failed', failure: reason, alive: false };
+      if (isSlow || interview.mustBeWaitedFor) this.#keepLate(interview);
       else interview.end(reason);
     }
     this.#judge(run);
+  }
+
+  /** Of a fresh connection whose time is up. */
+  #isMerelySlow(run: Run): boolean {
+    const now = this.#options.clock.now();
+    const { timeoutMs } = this.#options.check;
+    this.#slowSince ??= now - timeoutMs;
+    return run.parts.open.kind === 'answered' && now - this.#slowSince < SLOW_TIMEOUTS * timeoutMs;
   }
 
   #keepLate(interview: Interview): void {

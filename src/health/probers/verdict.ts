@@ -10,6 +10,8 @@ import { type Failure } from './failures.ts';
 export type Part =
   | { readonly kind: 'absent' }
   | { readonly kind: 'pending' }
+  /** Of a fresh connection: the time for the probe is up, and it is still waited for. */
+  | { readonly kind: 'late'; readonly failure: Failure }
   /** `remark`: what the facts have no field for, said after them. */
   | { readonly kind: 'answered'; readonly facts: ServerFacts; readonly remark?: string | null }
   | { readonly kind: 'failed'; readonly failure: Failure; readonly alive: boolean };
@@ -34,14 +36,18 @@ export function judge(open: Part, fresh: Part): Verdict | null {
   if (open.kind === 'failed' && !open.alive && !hung.has(open.failure.code)) {
     return { answer: open.failure, keep: 'none', doubt: true };
   }
-  if (open.kind === 'pending' || fresh.kind === 'pending') return null;
+  if (open.kind === 'pending' || open.kind === 'late' || fresh.kind === 'pending') return null;
   if (open.kind === 'absent') {
-    if (fresh.kind === 'absent') return null;
+    if (fresh.kind === 'absent' || fresh.kind === 'late') return null;
     return { answer: fresh.failure, keep: fresh.alive ? 'fresh' : 'none', doubt: false };
   }
   if (open.kind === 'failed' && !open.alive) return { answer: open.failure, keep: 'none', doubt: true };
   const answer = open.kind === 'answered' ? passed(open) : open.failure;
   if (fresh.kind === 'absent') return { answer, keep: 'open', doubt: false };
+  if (fresh.kind === 'late') {
+    const slow = truncate(`${answer.detail}; a new connection is served slowly: ${fresh.failure.detail}`);
+    return { answer: { ...answer, detail: slow }, keep: 'open', doubt: true };
+  }
   // A fresh session that came as far as an SQL error shows that new connections are served.
   if (fresh.alive) return { answer, keep: 'fresh', doubt: false };
 

@@ -60,6 +60,14 @@ test('verdict: an open session that answers beside a silent new connection means
   }
 });
 
+test('verdict: a new connection that is merely slow leaves the open session its word, and is asked for again', () => {
+  const late: Part = { kind: 'late', failure: { code: 'L7TOUT', detail: 'no answer yet' } };
+  assert.equal(said(answered, late), 'L7OK/open/doubt');
+  assert.match(judge(answered, late)?.answer.detail ?? '', /served slowly: no answer yet/);
+  assert.equal(said(failed('L7STS', true), late), 'L7STS/open/doubt');
+  assert.equal(said(failed('L7TOUT'), late), 'L7TOUT/none/doubt');
+});
+
 test('verdict: a refusal that every new client would get is the answer, and is asked again at once', () => {
   for (const code of ['L4CON', 'L4LOST', 'L7RSP', 'L7START'] as const) {
     assert.equal(said(answered, failed(code)), `${code}/open/doubt`);
