@@ -49,7 +49,7 @@ export const pairs: Stage = {
 async function playRound(scenario: Scenario, contender: Contender, guard: Guard): Promise<Round> {
   const owned: (() => Promise<void>)[] = [];
   const start = async () => {
-    const servers = await startServers(scenario.binaries());
+    const servers = await startServers(scenario.binaries(), { settings: { fsync: 'on' } });
     owned.push(() => servers.dispose());
     const proxy = await contender.start(fleetOf(servers));
     owned.push(() => proxy.stop());

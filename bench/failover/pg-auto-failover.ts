@@ -52,7 +52,7 @@ export function pgAutoFailover(): Stage {
         repeat: 'npm run bench:failover -- --cluster pg-auto-failover',
       },
     },
-    async () => stageOf(await PgafCluster.start({ nodes: NODES, timings })),
+    async () => stageOf(await PgafCluster.start({ nodes: NODES, timings, fsync: 'on' })),
   );
 }
 

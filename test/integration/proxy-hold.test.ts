@@ -9,14 +9,14 @@ import {
   sslRequest,
   startupPacket,
 } from '../support/tcp-packets.ts';
-import { oneLoop, onEngines, openStage } from '../support/tcp-proxy.ts';
+import { oneLoop, onDrivers, openStage } from '../support/tcp-proxy.ts';
 import { fail, pass, passReplica } from '../support/views.ts';
 
 const hello = startupPacket();
 const nobody = { pg1: fail(), pg2: passReplica() };
 const pg1Leads = { pg1: pass(), pg2: passReplica() };
 
-onEngines(
+onDrivers(
   'hold: clients wait for a primary and are released in the order they came',
   async (t, engine) => {
     const stage = await openStage(t, { engine, initial: [nobody, null] });
@@ -43,7 +43,7 @@ onEngines(
   oneLoop,
 );
 
-onEngines('hold: a client that leaves is forgotten, its server never hears of it', async (t, engine) => {
+onDrivers('hold: a client that leaves is forgotten, its server never hears of it', async (t, engine) => {
   const stage = await openStage(t, { engine, initial: [nobody, null] });
   const leaver = await connectPeer(stage.at(), hello);
   const resetter = await connectPeer(stage.at(), hello);
@@ -62,7 +62,7 @@ onEngines('hold: a client that leaves is forgotten, its server never hears of it
   assert.equal(stayer.closed, false);
 });
 
-onEngines(
+onDrivers(
   'hold: when it ends without a server the client reads why, then the end',
   async (t, engine) => {
     const stage = await openStage(t, {
@@ -84,7 +84,7 @@ onEngines(
   oneLoop,
 );
 
-onEngines(
+onDrivers(
   'hold: a client that asked for TLS is told no, then why',
   async (t, engine) => {
     const stage = await openStage(t, { engine, frontends: { app: { hold: 0 } } });
@@ -100,7 +100,7 @@ onEngines(
   oneLoop,
 );
 
-onEngines(
+onDrivers(
   'hold: a full hold and max_connections are told with 53300, and a place that was left is free',
   async (t, engine) => {
     const stage = await openStage(t, { engine, frontends: { app: { hold_max: 1, max_connections: 2 } } });
@@ -124,7 +124,7 @@ onEngines(
   },
 );
 
-onEngines(
+onDrivers(
   'hold: a client from elsewhere is closed unheard',
   async (t, engine) => {
     const stage = await openStage(t, { engine, frontends: { app: { allow: ['10.0.0.0/8'] } } });
@@ -138,7 +138,7 @@ onEngines(
   oneLoop,
 );
 
-onEngines(
+onDrivers(
   'dial: a candidate that refuses is passed over for the next',
   async (t, engine) => {
     const stage = await openStage(t, {
@@ -157,7 +157,7 @@ onEngines(
   oneLoop,
 );
 
-onEngines(
+onDrivers(
   'dial: a primary that refuses for a while costs its clients time and nothing else',
   async (t, engine) => {
     const stage = await openStage(t, { engine });
@@ -175,7 +175,7 @@ onEngines(
   },
 );
 
-onEngines(
+onDrivers(
   'cancel: a request reaches the server that gave out the key, and only that one',
   async (t, engine) => {
     const stage = await openStage(t, {
@@ -209,7 +209,7 @@ onEngines(
   oneLoop,
 );
 
-onEngines(
+onDrivers(
   'cancel: a request that reaches a worker that never saw its session still reaches its server',
   async (t, engine) => {
     const stage = await openStage(t, {

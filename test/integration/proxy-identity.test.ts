@@ -5,7 +5,7 @@ import { decodeProxyHeader } from '../../src/protocol/proxy-protocol/decode.ts';
 import { encodeTlv, encodeV1, encodeV2 } from '../../src/protocol/proxy-protocol/encode.ts';
 import { cancelPacket, startupPacket } from '../support/tcp-packets.ts';
 import { connectPeer, OWN_LOOPBACK, until, type Peer } from '../support/tcp-peers.ts';
-import { onEngines, openStage } from '../support/tcp-proxy.ts';
+import { onDrivers, openStage } from '../support/tcp-proxy.ts';
 import { pass, passTcp } from '../support/views.ts';
 
 const nothing = new Uint8Array(0);
@@ -21,7 +21,7 @@ function readBy(peer: Peer) {
   return { ...header.value, rest: peer.received.subarray(header.consumed).toString('latin1') };
 }
 
-onEngines(
+onDrivers(
   'identity: a trusted proxy announces its clients: lists, sessions and the log know them by that',
   async (t, engine) => {
     const stage = await openStage(t, {
@@ -82,7 +82,7 @@ onEngines(
   },
 );
 
-onEngines(
+onDrivers(
   'identity: the server hears first who the client is, with what a proxy before us said of it',
   async (t, engine) => {
     for (const sendProxy of ['v1', 'v2', 'v2-crc32c'] as const) {
@@ -122,7 +122,7 @@ onEngines(
   },
 );
 
-onEngines('identity: a CancelRequest and a repeated request begin with a header too', async (t, engine) => {
+onDrivers('identity: a CancelRequest and a repeated request begin with a header too', async (t, engine) => {
   const stage = await openStage(t, {
     engine,
     servers: ['pg1'],

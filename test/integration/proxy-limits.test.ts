@@ -7,7 +7,7 @@ import { type TestContext } from 'node:test';
 import { type BackendView } from '../../src/topology/model.ts';
 import { readError, startupPacket } from '../support/tcp-packets.ts';
 import { beginPeer, connectPeer, Peer, until, type ScriptServer } from '../support/tcp-peers.ts';
-import { oneLoop, onEngines, openStage, type Engine, type Stage } from '../support/tcp-proxy.ts';
+import { oneLoop, onDrivers, openStage, type Engine, type Stage } from '../support/tcp-proxy.ts';
 import { fail, pass, passReplica } from '../support/views.ts';
 
 const hello = startupPacket();
@@ -58,7 +58,7 @@ function begin(stage: Stage, frontend?: string): Peer {
 
 const served = (clients: readonly Peer[]): readonly Peer[] => clients.filter(({ bytes }) => bytes > 0);
 
-onEngines('server limit: it is never exceeded, and everybody is served in the end', async (t, engine) => {
+onDrivers('server limit: it is never exceeded, and everybody is served in the end', async (t, engine) => {
   const stage = await open(t, engine, { app: HOLD });
   await limitServers(stage, 5);
   const crowd = echo(stage.servers['pg1']!);
@@ -70,7 +70,7 @@ onEngines('server limit: it is never exceeded, and everybody is served in the en
   await until(() => stage.gauge().connections === 0 && stage.gauge().held === 0, 'the end');
 });
 
-onEngines(
+onDrivers(
   'server limit: who waits is served in the order of coming, as sessions end',
   async (t, engine) => {
     const stage = await open(t, engine, { app: HOLD });
@@ -90,7 +90,7 @@ onEngines(
   oneLoop,
 );
 
-onEngines(
+onDrivers(
   'server limit: a place that is free in one worker or frontend goes to who waits at another',
   async (t, engine) => {
     const stage = await open(t, engine, { app: HOLD, ro: { ...HOLD, route: 'any', balance: 'first' } });
@@ -107,7 +107,7 @@ onEngines(
   },
 );
 
-onEngines(
+onDrivers(
   'server limit: without a hold, or after it, the client is told that all is full',
   async (t, engine) => {
     const stage = await open(t, engine, { app: { hold: 0 }, slow: { hold: '100ms' } });
@@ -129,7 +129,7 @@ onEngines(
   },
 );
 
-onEngines('addresses: so many connections of each, whichever worker has them', async (t, engine) => {
+onDrivers('addresses: so many connections of each, whichever worker has them', async (t, engine) => {
   const stage = await open(t, engine, { app: { ...HOLD, max_connections_per_ip: 4 } });
   const clients = Array.from({ length: 12 }, () => begin(stage));
   await until(
@@ -154,7 +154,7 @@ onEngines('addresses: so many connections of each, whichever worker has them', a
   elsewhere.socket.destroy();
 });
 
-onEngines(
+onDrivers(
   'rates: exactly the burst comes in, whichever worker a client meets; in a flood few are told',
   async (t, engine) => {
     const stage = await open(t, engine, { app: { ...HOLD, rate_limit: { per_ip: '1/h', burst: 7 } } });
@@ -175,7 +175,7 @@ onEngines(
   },
 );
 
-onEngines('rates: all together have one as well', async (t, engine) => {
+onDrivers('rates: all together have one as well', async (t, engine) => {
   const stage = await open(t, engine, { app: { ...HOLD, rate_limit: { total: '1/h', total_burst: 5 } } });
   const clients = Array.from({ length: 20 }, () => begin(stage));
   await until(() => stage.diary.count('rejected rate-limit') === 15, 'all to be judged');
@@ -186,7 +186,7 @@ onEngines('rates: all together have one as well', async (t, engine) => {
   );
 });
 
-onEngines(
+onDrivers(
   'circuit breaker: a server that refuses is left alone, tried by one, and opened to all',
   async (t, engine) => {
     const circuitBreaker = { failures: 3, openMs: 400 };
@@ -212,7 +212,7 @@ onEngines(
   },
 );
 
-onEngines('surge: a new primary gets clients at the pace that was set, newcomers too', async (t, engine) => {
+onDrivers('surge: a new primary gets clients at the pace that was set, newcomers too', async (t, engine) => {
   const surge = { perSecond: 20, burst: 2, forMs: 60_000 };
   const stage = await open(t, engine, { app: HOLD }, { surge });
   stage.topology.set(...nobody);
@@ -229,7 +229,7 @@ onEngines('surge: a new primary gets clients at the pace that was set, newcomers
   assert.ok(tookMs >= ((16 - atOnce) / surge.perSecond) * 1000 - 60, `${tookMs} ms`);
 });
 
-onEngines(
+onDrivers(
   'surge: without a change of the primary nobody is paced',
   async (t, engine) => {
     const surge = { perSecond: 0.001, burst: 1, forMs: 1 };

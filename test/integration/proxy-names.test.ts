@@ -3,13 +3,13 @@
 import assert from 'node:assert/strict';
 import { startupPacket } from '../support/tcp-packets.ts';
 import { connectPeer, until } from '../support/tcp-peers.ts';
-import { oneLoop, onEngines, openStage } from '../support/tcp-proxy.ts';
+import { oneLoop, onDrivers, openStage } from '../support/tcp-proxy.ts';
 import { pass, passReplica } from '../support/views.ts';
 
 const hello = startupPacket();
 const pg1Leads = [{ pg1: pass(), pg2: passReplica() }, 'pg1'] as const;
 
-onEngines(
+onDrivers(
   'dial: a server at an IPv6 address is reached',
   async (t, engine) => {
     const hosts = { pg1: { listen: '::1' } };
@@ -23,7 +23,7 @@ onEngines(
   oneLoop,
 );
 
-onEngines(
+onDrivers(
   'dial: a server whose name was not resolved is unreachable, and that is told within the connect timeout',
   async (t, engine) => {
     const stage = await openStage(t, {
@@ -51,7 +51,7 @@ for (const [bind, dialed, seen] of [
   ['[::]:0', ['::1', '127.0.0.1'], ['::1', '127.0.0.1']],
   ['localhost:0', ['localhost'], [null]],
 ] as const) {
-  onEngines(
+  onDrivers(
     `listen: clients of ${bind} are served, and told by the address they have`,
     async (t, engine) => {
       const stage = await openStage(t, { engine, frontends: { app: { bind } }, initial: pg1Leads });

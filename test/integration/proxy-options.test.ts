@@ -19,7 +19,7 @@ import {
 import { decodeSockaddr, SOCKADDR_MAX_BYTES } from '../../src/proxy/drivers/kernel/sockaddr.ts';
 import { startupPacket } from '../support/tcp-packets.ts';
 import { connectPeer, until } from '../support/tcp-peers.ts';
-import { onEngines, openStage } from '../support/tcp-proxy.ts';
+import { onDrivers, openStage } from '../support/tcp-proxy.ts';
 import { pass, passReplica } from '../support/views.ts';
 
 const SO_ACCEPTCONN = 30;
@@ -65,7 +65,7 @@ const optionsOf = (fd: number): Readonly<Record<string, number>> => ({
   noDelay: option(fd, IPPROTO_TCP, TCP_NODELAY),
 });
 
-onEngines(
+onDrivers(
   'tcp options: both sides of a session have them, the server’s from its first sweep',
   async (t, engine) => {
     const stage = await openStage(t, {

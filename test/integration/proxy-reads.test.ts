@@ -5,14 +5,14 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { cancelPacket, greetingWithKey, startupPacket } from '../support/tcp-packets.ts';
 import { beginPeer, connectPeer, until, type Peer } from '../support/tcp-peers.ts';
-import { onEngines, openStage } from '../support/tcp-proxy.ts';
+import { onDrivers, openStage } from '../support/tcp-proxy.ts';
 import { pass, passReplica } from '../support/views.ts';
 
 const hello = startupPacket();
 const CANCEL_CODE = 80_877_102;
 const SESSIONS = 24;
 
-onEngines(
+onDrivers(
   'reads: a cancel request finds the server of its session, at whichever worker it comes in',
   async (t, engine) => {
     const stage = await openStage(t, {
@@ -63,7 +63,7 @@ async function keyOf(client: Peer): Promise<{ pid: number; key: Buffer }> {
   return { pid: received.readUInt32BE(at + 5), key: received.subarray(at + 9, at + 1 + length) };
 }
 
-onEngines(
+onDrivers(
   'reads: beyond its share the primary gets nobody, who comes waits, and goes when there is room',
   async (t, engine) => {
     const workers = engine === 'net' ? 1 : engine.workers;
@@ -92,7 +92,7 @@ onEngines(
   },
 );
 
-onEngines(
+onDrivers(
   'reads: a session that is old ends while it rests; who waits for an answer is spared until the time is over',
   async (t, engine) => {
     const stage = await openStage(t, {

@@ -9,7 +9,7 @@ import { createConnection } from 'mysql2/promise';
 import { type Protocol } from '../../src/config/schema.ts';
 import { startedMariadb } from '../support/mariadb.ts';
 import { beginPeer, connectPeer, until, type Peer } from '../support/tcp-peers.ts';
-import { engines, oneLoop, onEngines, openStage, type Engine, type Stage } from '../support/tcp-proxy.ts';
+import { engines, oneLoop, onDrivers, openStage, type Engine, type Stage } from '../support/tcp-proxy.ts';
 import { fail, pass, passTcp } from '../support/views.ts';
 
 const nobody = { pg1: fail(), pg2: fail() };
@@ -31,7 +31,7 @@ function readErrPacket(bytes: Buffer): readonly [errno: number, state: string, m
 const ended = (client: Peer): Promise<void> =>
   until(() => client.ended && client.error === null, 'the answer and the end, without a reset');
 
-onEngines(
+onDrivers(
   'refusal: a mysql client reads why in place of the greeting, having said nothing',
   async (t, engine) => {
     const stage = await open(t, engine, 'mysql', { hold: '50ms' });
@@ -49,7 +49,7 @@ onEngines(
   },
 );
 
-onEngines(
+onDrivers(
   'refusal: a mysql client over the limit is told so, one that leaves the hold is noticed',
   async (t, engine) => {
     const stage = await open(t, engine, 'mysql', { max_connections: 1 });
@@ -68,7 +68,7 @@ for (const [protocol, question, answer] of [
   ['redis', '*1\r\n$4\r\nPING\r\n', /^-LOADING pointsman: no primary in backend app[^\r\n]*\r\n$/],
   ['http', 'GET / HTTP/1.1\r\nHost: x\r\n\r\n', /^HTTP\/1\.1 503 .*\r\n\r\n\{"error":"no-server",.*\}\n$/s],
 ] as const) {
-  onEngines(
+  onDrivers(
     `refusal: a ${protocol} client is told when it asks, and not before`,
     async (t, engine) => {
       const stage = await open(t, engine, protocol, { hold: 0 });
@@ -86,7 +86,7 @@ for (const [protocol, question, answer] of [
     oneLoop,
   );
 
-  onEngines(
+  onDrivers(
     `refusal: a ${protocol} client that asked while it waited is told when its wait ends`,
     async (t, engine) => {
       const stage = await open(t, engine, protocol, { hold: '10m' });
@@ -109,7 +109,7 @@ for (const [protocol, question, answer] of [
   );
 }
 
-onEngines(
+onDrivers(
   'refusal: an http client over the limit is told 503 with the reason',
   async (t, engine) => {
     const stage = await open(t, engine, 'http', { route: 'any', max_connections: 1 });
@@ -126,7 +126,7 @@ onEngines(
   oneLoop,
 );
 
-onEngines(
+onDrivers(
   'refusal: a client of an unknown protocol is closed without a word',
   async (t, engine) => {
     const stage = await open(t, engine, 'tcp', { hold: 0 });
@@ -193,7 +193,7 @@ test('refusal: curl shows it', async t => {
   );
 });
 
-onEngines(
+onDrivers(
   'mysql: a server’s greeting reaches the client as it is, and lets the next in the hold go',
   async (t, engine) => {
     const greeting = Buffer.from('not even a real one');
@@ -210,7 +210,7 @@ onEngines(
   },
 );
 
-onEngines(
+onDrivers(
   'mysql: while a server greets nobody, held clients go to it a few at a time',
   async (t, engine) => {
     const stage = await open(t, engine, 'mysql', { hold: '10m' });

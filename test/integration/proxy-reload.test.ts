@@ -22,7 +22,7 @@ import {
   until,
   type Peer,
 } from '../support/tcp-peers.ts';
-import { createDiary, createEngine, onEngines, type Diary, type Engine } from '../support/tcp-proxy.ts';
+import { createDiary, createEngine, onDrivers, type Diary, type Engine } from '../support/tcp-proxy.ts';
 import { WorkerWatch } from '../support/tcp-workers.ts';
 import { fail, pass, passReplica, down, up } from '../support/views.ts';
 
@@ -159,7 +159,7 @@ async function speaks(peer: Peer): Promise<void> {
 
 const gone = ({ closed, ended }: Peer): boolean => closed || ended;
 
-onEngines(
+onDrivers(
   'reload: two frontends swap their ports, a third comes: sessions live on, and each port leads to its new owner',
   async (t, engine) => {
     const [one, other, third] = await freePorts(3);
@@ -183,7 +183,7 @@ onEngines(
   },
 );
 
-onEngines(
+onDrivers(
   'reload: sessions of before are looked after: the next demotion closes all of them',
   async (t, engine) => {
     const rig = await open(t, engine, { app: {}, any: { route: 'any' } });
@@ -220,7 +220,7 @@ onEngines(
   },
 );
 
-onEngines(
+onDrivers(
   'reload: a frontend that is removed refuses who waits, its session goes on and is closed by the next demotion',
   async (t, engine) => {
     const [port] = await freePorts(1);
@@ -250,7 +250,7 @@ onEngines(
   },
 );
 
-onEngines(
+onDrivers(
   'reload: a frontend that is led to another backend keeps its sessions; they end with the old backend',
   async (t, engine) => {
     const both = { app: ['pg1', 'pg2'], next: ['pg3'] };
@@ -274,7 +274,7 @@ onEngines(
   },
 );
 
-onEngines('reload: sessions that a changed route forbids end, and no others', async (t, engine) => {
+onDrivers('reload: sessions that a changed route forbids end, and no others', async (t, engine) => {
   const rig = await open(t, engine, { app: { route: 'any', balance: 'first' }, reads: { route: 'replica' } });
   const [onPrimary, onReplica] = [
     await client(rig.gauge('app')!.bind),
@@ -291,7 +291,7 @@ onEngines('reload: sessions that a changed route forbids end, and no others', as
   assert.equal(rig.proxy.sessionsOf('app', 'pg1'), 1);
 });
 
-onEngines('reload: a port that can’t be opened changes nothing, and is told', async (t, engine) => {
+onDrivers('reload: a port that can’t be opened changes nothing, and is told', async (t, engine) => {
   const [taken, free, fresh] = await freePorts(3);
   const rig = await open(t, engine, { app: { bind: free } });
   const session = await client(addressOf(free));
@@ -312,7 +312,7 @@ onEngines('reload: a port that can’t be opened changes nothing, and is told', 
   );
 });
 
-onEngines(
+onDrivers(
   'reload: a worker that dies afterwards is born with the new configuration',
   async (t, engine) => {
     const [port] = await freePorts(1);

@@ -3,13 +3,13 @@
 import assert from 'node:assert/strict';
 import { startupPacket } from '../support/tcp-packets.ts';
 import { connectPeer, until } from '../support/tcp-peers.ts';
-import { onEngines, openStage } from '../support/tcp-proxy.ts';
+import { onDrivers, openStage } from '../support/tcp-proxy.ts';
 import { pass } from '../support/views.ts';
 
 const hello = startupPacket();
 const CLIENTS = 12;
 
-onEngines(
+onDrivers(
   'sessions: the port that a server sees leads to the client behind it, and that one can be closed',
   async (t, engine) => {
     const stage = await openStage(t, { engine, servers: ['pg1'], initial: [{ pg1: pass() }, 'pg1'] });

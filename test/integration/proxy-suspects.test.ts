@@ -7,13 +7,13 @@ import { formatAddress } from '../../src/core/address.ts';
 import { fullQueue } from '../support/full-queue.ts';
 import { runPointsman } from '../support/pointsman.ts';
 import { connectPeer, ScriptServer, until } from '../support/tcp-peers.ts';
-import { oneLoop, onEngines, openStage } from '../support/tcp-proxy.ts';
+import { oneLoop, onDrivers, openStage } from '../support/tcp-proxy.ts';
 import { passTcp } from '../support/views.ts';
 import { until as waitUntil } from '../support/wait.ts';
 
 const bothWell = (at = 0) => ({ pg1: passTcp(at), pg2: passTcp(at) });
 
-onEngines(
+onDrivers(
   'suspects: a server that refuses costs one client a moment, and is not picked again until a probe says it is well',
   async (t, engine) => {
     const stage = await openStage(t, {
@@ -48,7 +48,7 @@ onEngines(
   oneLoop,
 );
 
-onEngines('suspects: when all are, they are still tried', async (t, engine) => {
+onDrivers('suspects: when all are, they are still tried', async (t, engine) => {
   const stage = await openStage(t, {
     engine,
     frontends: { app: { route: 'any', hold: 0 } },
@@ -68,7 +68,7 @@ onEngines('suspects: when all are, they are still tried', async (t, engine) => {
   await until(() => stage.gauge().sessions === 1, 'a session');
 });
 
-onEngines(
+onDrivers(
   'suspects: a server that answers nobody costs its time to who comes in the first moment, and to nobody later',
   async (t, engine) => {
     const { address } = await fullQueue(t);
@@ -99,7 +99,7 @@ onEngines(
   oneLoop,
 );
 
-onEngines(
+onDrivers(
   'membership: a server that leaves loses its sessions, and who dials it moves on',
   async (t, engine) => {
     const { address } = await fullQueue(t);
@@ -129,7 +129,7 @@ onEngines(
   oneLoop,
 );
 
-onEngines(
+onDrivers(
   'slow start: a server that has just come up gets a few of the new sessions, one that was up before its share',
   async (t, engine) => {
     const slowStartMs = 3_600_000;

@@ -116,7 +116,7 @@ onEngines(
   'workers: death after death leaks no descriptor',
   async (t, engine) => {
     const workers = engine === 'net' ? 0 : engine.workers;
-    const deaths = workers === 1 ? 20 : 8;
+    const deaths = 8;
     const stage = await opened(t, engine);
     await traffic(stage, 10);
     for (const { socket } of await traffic(stage, 10)) socket.destroy();

@@ -22,7 +22,7 @@ const BRIEF_MS = 300;
 const SMALL = 2;
 /** Far below the usual hold. */
 const SOON_MS = 10_000;
-const AUTOCANNON_SECONDS = 3;
+const AUTOCANNON_SECONDS = 2;
 /** 20 new connections per second. */
 const TICK_MS = 50;
 const SLOW_MS = 100;

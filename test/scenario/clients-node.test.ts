@@ -23,7 +23,7 @@ import { type PointsmanProcess } from '../support/pointsman.ts';
 import { sleep, until } from '../support/wait.ts';
 
 const MIB = 1024 * 1024;
-const CROWD = 500;
+const CROWD = 300;
 const WAVE = 100;
 const STALLED_RSS_MAX_MIB = 200;
 /** No byte for this long means that the way is full. */

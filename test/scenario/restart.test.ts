@@ -26,7 +26,7 @@ import { Chain } from '../support/succession.ts';
 import { sleep, until } from '../support/wait.ts';
 
 const TOKEN = 'the-token-of-this-test';
-const RESTARTS = 20;
+const RESTARTS = 8;
 const CLIENTS = 6;
 const engines = [
   { driver: 'net' },

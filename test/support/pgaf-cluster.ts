@@ -51,14 +51,17 @@ export class PgafCluster {
   readonly #dropped = new Set<KeptPostgres>();
   readonly #directory: string;
   readonly #timings: Timings;
+  readonly #fsync: 'on' | 'off';
 
   private constructor(
     monitor: KeptPostgres,
     nodes: readonly KeptPostgres[],
     directory: string,
     timings: Timings,
+    fsync: 'on' | 'off',
   ) {
     this.#timings = timings;
+    this.#fsync = fsync;
     this.monitor = monitor;
     this.nodes = nodes;
     this.#directory = directory;
@@ -68,7 +71,8 @@ export class PgafCluster {
   static async start({
     nodes = 3,
     timings = {},
-  }: { nodes?: number; timings?: Partial<Timings> } = {}): Promise<PgafCluster> {
+    fsync = 'off',
+  }: { nodes?: number; timings?: Partial<Timings>; fsync?: 'on' | 'off' } = {}): Promise<PgafCluster> {
     const binaries = debianBinaries();
     const directory = makeServerDirectory();
     const kept = async (name: string, database: string): Promise<KeptPostgres> =>
@@ -82,7 +86,7 @@ export class PgafCluster {
     const monitor = await kept('monitor', MONITOR_DATABASE);
     const members: KeptPostgres[] = [];
     for (let number = 1; number <= nodes; number += 1) members.push(await kept(`node_${number}`, 'postgres'));
-    const cluster = new PgafCluster(monitor, members, directory, { ...usualTimings, ...timings });
+    const cluster = new PgafCluster(monitor, members, directory, { ...usualTimings, ...timings }, fsync);
     try {
       await cluster.#create();
       return cluster;
@@ -95,7 +99,7 @@ export class PgafCluster {
   async #create(): Promise<void> {
     const [first, ...others] = this.nodes;
     if (first === undefined) throw new RangeError('a cluster has at least one node');
-    await Promise.all([this.#createMonitor(), first.initialize(settings)]);
+    await Promise.all([this.#createMonitor(), first.initialize({ ...settings, fsync: this.#fsync })]);
     this.#createNode(first);
     // The first that registers is the primary.
     await until('node_1 to be known', async () => (await this.states()).length === 1);
@@ -108,7 +112,7 @@ export class PgafCluster {
 
   async #createMonitor(): Promise<void> {
     const { monitor } = this;
-    await monitor.initialize(settings);
+    await monitor.initialize({ ...settings, fsync: this.#fsync });
     monitor.create('monitor', []);
     await until('the monitor to answer', () =>
       this.states().then(

@@ -1,19 +1,24 @@
 // The test runner behind `npm test`: runs the compiled *.test.js files, each in its own process, and counts.
-// Not a framework: tests are plain node:test. Files run two at a time, those that start servers three, kind by kind.
+// Not a framework: tests are plain node:test. Files run two at a time, those that start servers up to three while the
+// processors keep up, kind by kind.
 // Exit code 0 only when at least one test ran, none failed and no process was left behind.
 // Usage: node dist/test/support/run.js [--count-file FILE] [--failures-file FILE] [--rerun-alone N] [PATH...], a PATH such
 // as unit/config.
 
-import { appendFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { appendFileSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { endLeftovers, markChildren } from './leftovers.ts';
 import { runFile, type FileResult } from './run-file.ts';
+import { sleep } from './wait.ts';
 
 const PARALLEL_FILES = 2;
 /** Those that start servers mostly wait: for timeouts, promotions, elections. */
 const WAITING: ReadonlySet<string> = new Set(['integration', 'scenario']);
 const PARALLEL_WAITING = 3;
+/** Percent of the last ten seconds in which somebody waited for a processor: beyond that, one file more only makes all late. */
+const PRESSURE_MAX = 70;
+const PRESSURE_LOOK_MS = 500;
 /** Where time goes is what keeps the suite short: the whole of it must not take more than a quarter of an hour. */
 const TIME_SHOWN_FROM_MS = 1_000;
 const LEFTOVER_GRACE_MS = 5_000;
@@ -25,9 +30,9 @@ const { values, positionals } = parseArgs({
     'count-file': { type: 'string' },
     'failures-file': { type: 'string' },
     'rerun-alone': { type: 'string', default: '0' },
-    'idle-limit-ms': { type: 'string', default: '120000' },
-    'file-limit-ms': { type: 'string', default: '300000' },
-    'suite-limit-ms': { type: 'string', default: '1800000' },
+    'idle-limit-ms': { type: 'string', default: '300000' },
+    'file-limit-ms': { type: 'string', default: '600000' },
+    'suite-limit-ms': { type: 'string', default: '2700000' },
   },
 });
 const testsDirectory = resolve(values.tests);
@@ -92,13 +97,28 @@ async function runFailedAlone(files: readonly string[]): Promise<void> {
   }
 }
 
+/** Of the processors, as Linux tells it (Documentation/accounting/psi.rst); 0 where it doesn't. */
+function pressure(): number {
+  try {
+    return Number(/^some avg10=([\d.]+)/.exec(readFileSync('/proc/pressure/cpu', 'utf8'))?.[1] ?? 0);
+  } catch {
+    return 0; // a kernel without it
+  }
+}
+
 /** Runs files, then ends and reports what they left behind. */
 async function runGroup(kind: string, files: readonly string[]): Promise<void> {
   const mark = markChildren();
   const queue = files.values();
+  let running = 0;
   await Promise.all(
     Array.from({ length: WAITING.has(kind) ? PARALLEL_WAITING : PARALLEL_FILES }, async () => {
-      for (const file of queue) await runOne(file);
+      for (const file of queue) {
+        while (WAITING.has(kind) && running > 0 && pressure() > PRESSURE_MAX) await sleep(PRESSURE_LOOK_MS);
+        running += 1;
+        await runOne(file);
+        running -= 1;
+      }
     }),
   );
   if (WAITING.has(kind)) await runFailedAlone(files);

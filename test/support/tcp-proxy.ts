@@ -148,6 +148,19 @@ export function onEngines(
   }
 }
 
+/**
+ * For what the proxy decides, whoever moves the bytes: once on each driver, the kernel's with the engine of these that comes
+ * last. What depends on sockets, threads or the kernel runs on all of them.
+ */
+export function onDrivers(
+  title: string,
+  body: (t: TestContext, engine: Engine) => Promise<void>,
+  which: (engine: Engine) => boolean = () => true,
+): void {
+  const kernel = engines.findLast(([, engine]) => engine !== 'net' && which(engine))?.[1];
+  onEngines(title, body, engine => engine === kernel || (engine === 'net' && which(engine)));
+}
+
 /** For what one loop after the other decides: with several workers the order between them is nobody's. */
 export const oneLoop = (engine: Engine): boolean => engine === 'net' || engine.workers === 1;
 

@@ -10,7 +10,7 @@ type Truthy<T> = Exclude<T, false | null | undefined | 0 | ''>;
 export async function until<T>(
   what: string,
   condition: () => T | Promise<T>,
-  { deadlineMs = 30_000, everyMs = 10 }: { deadlineMs?: number; everyMs?: number } = {},
+  { deadlineMs = 60_000, everyMs = 10 }: { deadlineMs?: number; everyMs?: number } = {},
 ): Promise<Truthy<T>> {
   const deadline = performance.now() + deadlineMs;
   for (;;) {
