@@ -34,6 +34,20 @@ const script = `
     const words = says === null ? name + ' is silent' : says + (passive ? ' (it doesn’t act now)' : '');
     return [el('div', 'orchestrator: ' + words, says === null ? 'bad' : 'dim'), ...notes, ...(b.disagreement === null ? [] : [el('div', b.disagreement, 'bad')])];
   }
+  const sessions = s => s.circuit === null || s.circuit === 'closed' ? s.sessions : td(s.sessions + ' (circuit ' + s.circuit + ')', 'bad');
+  // What is being done, what has stopped and why, who is kept out by it.
+  function runbook(b) {
+    if (b.runbook === null) return [];
+    const { run, waits_for: waits, barred, last } = b.runbook;
+    const because = reason => reason === null ? '' : ': ' + reason;
+    const kept = barred.length === 0 ? [] : [el('div', 'barred by a runbook: ' + barred.join(', '), 'bad')];
+    if (run !== null) {
+      const step = run.step === null ? '' : ', step ' + run.step_number + ' of ' + run.of + ': ' + run.step;
+      return [el('div', 'runbook ' + run.book + ' ' + run.status + step + because(run.reason), run.status === 'running' ? 'dim' : 'bad'), ...kept];
+    }
+    return [...(waits === null ? [] : [el('div', 'runbook waits: ' + waits, 'dim')]),
+      ...(last === null || last.outcome === 'done' ? [] : [el('div', 'last runbook (' + last.book + '): ' + last.outcome + because(last.reason), 'bad')]), ...kept];
+  }
   const lastCheck = s => s.last_check ? td(s.last_check.code + ' ' + s.last_check.detail, 'dim') : 'never';
   const loss = l => l === null ? '–' : td(l.words, l.bytes > 0 || l.transactions > 0 || l.kind === 'unknown' ? 'bad' : 'dim');
   const faults = b => b.servers.flatMap(s => s.faults.flatMap(f => [el('div', s.name + ': ' + f.code + ': ' + f.what, 'bad'), ...mend(f.mend)]));
@@ -49,15 +63,15 @@ const script = `
   function backend(b) {
     if (b.protocol === 'tcp' || b.protocol === 'http') return withoutRoles(b);
     const head = b.primary === null ? el('div', 'no primary', 'bad') : el('div', 'primary: ' + b.primary, 'good');
-    return [el('h2', b.name), head, b.split_brain ? el('div', 'SPLIT BRAIN', 'bad') : '', ...b.reasons.map(r => el('div', r, 'dim')), ...orchestrator(b), ...faults(b),
+    return [el('h2', b.name), head, b.split_brain ? el('div', 'SPLIT BRAIN', 'bad') : '', ...b.reasons.map(r => el('div', r, 'dim')), ...orchestrator(b), ...runbook(b), ...faults(b),
       table(['server', 'address', 'health', 'role', 'writable', 'lag', 'timeline', 'admin', 'sessions', 'last check'], b.servers.map(s => [
         s.name, s.address, health(s), s.role, s.writable ? td('yes', 'good') : 'no',
-        s.lag_seconds === null ? '–' : s.lag_seconds + ' s', s.timeline, admin(s), s.sessions, lastCheck(s)]))];
+        s.lag_seconds === null ? '–' : s.lag_seconds + ' s', s.timeline, admin(s), sessions(s), lastCheck(s)]))];
   }
   function withoutRoles(b) {
     const up = b.servers.filter(s => s.health === 'up').length;
     return [el('h2', b.name), el('div', up + ' of ' + b.servers.length + ' up', up > 0 ? 'good' : 'bad'), el('div', b.reasons.join('; '), 'dim'),
-      table(['server', 'address', 'health', 'admin', 'sessions', 'last check'], b.servers.map(s => [s.name, s.address, health(s), admin(s), s.sessions, lastCheck(s)]))];
+      table(['server', 'address', 'health', 'admin', 'sessions', 'last check'], b.servers.map(s => [s.name, s.address, health(s), admin(s), sessions(s), lastCheck(s)]))];
   }
   async function refresh() {
     try {

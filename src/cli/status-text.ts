@@ -57,6 +57,7 @@ function backendText(backend: BackendJson, now: number): string {
     ...reasons.map(reason => `  ${reason}`),
     ...(backend.split_brain ? ['  SPLIT BRAIN: several servers claim to be writable'] : []),
     ...(orchestrator === null ? [] : [`  ${orchestratorText(orchestrator)}`]),
+    ...runbookLines(backend.runbook).map(line => `  ${line}`),
     ...notes.map(note => `  NOTE: ${note}`),
     ...(disagreement === null ? [] : [`  DISAGREEMENT: ${disagreement}`]),
     ...servers.flatMap(server =>
@@ -74,6 +75,36 @@ function orchestratorText({ name, says, passive }: NonNullable<BackendJson['orch
   return `orchestrator: ${says}${passive ? ' (it doesn’t act now)' : ''}`;
 }
 
+/** What is being done, what has stopped and why, who is kept out by it. */
+function runbookLines(runbook: BackendJson['runbook']): readonly string[] {
+  if (runbook === null) return [];
+  const { run, waits_for: waits, barred, last } = runbook;
+  const barredLine = barred.length === 0 ? [] : [`BARRED by a runbook: ${barred.join(', ')}`];
+  if (run !== null) return [runText(run), ...barredLine];
+  const failed = last !== null && last.outcome !== 'done';
+  return [
+    ...(waits === null ? [] : [`runbook waits: ${waits}`]),
+    ...(failed
+      ? [`LAST RUNBOOK (${last.book}, ${last.ended_at}): ${last.outcome}${because(last.reason)}`]
+      : []),
+    ...barredLine,
+  ];
+}
+
+function runText(run: NonNullable<NonNullable<BackendJson['runbook']>['run']>): string {
+  const { book, from, to, status, step, step_number: number, of, attempt, age_seconds: age, reason } = run;
+  const way = `${from ?? 'nobody'} to ${to ?? 'nobody'}`;
+  const where =
+    step === null ? '' : `, step ${number} of ${of}: ${step}${attempt > 1 ? ` (attempt ${attempt})` : ''}`;
+  const state = { running: 'running', stopped: 'STOPPED', asking: 'ASKING' }[status];
+  return `RUNBOOK ${book}, ${way}: ${state} for ${age.toFixed(1)} s${where}${because(reason)}`;
+}
+
+const because = (reason: string | null): string => (reason === null ? '' : `: ${reason}`);
+
+const sessionsText = ({ sessions, circuit }: ServerJson): string =>
+  circuit === null || circuit === 'closed' ? String(sessions) : `${sessions} (circuit ${circuit})`;
+
 const withRoles = (servers: readonly ServerJson[], now: number): string =>
   table([
     ['SERVER', 'ADDRESS', 'HEALTH', 'ROLE', 'WRITABLE', 'LAG', 'ADMIN', 'SESSIONS', 'LAST CHECK'],
@@ -85,7 +116,7 @@ const withRoles = (servers: readonly ServerJson[], now: number): string =>
       server.writable ? 'yes' : 'no',
       server.lag_seconds === null ? '-' : `${server.lag_seconds} s`,
       server.admin,
-      String(server.sessions),
+      sessionsText(server),
       checkText(server, now),
     ]),
   ]);
@@ -98,7 +129,7 @@ const withoutRoles = (servers: readonly ServerJson[], now: number): string =>
       server.address,
       server.health,
       server.admin,
-      String(server.sessions),
+      sessionsText(server),
       checkText(server, now),
     ]),
   ]);

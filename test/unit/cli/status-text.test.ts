@@ -13,6 +13,13 @@ import { backend, fail, pass, passReplica, passTcp, server } from '../../support
 const clock = new FakeClock();
 
 function print(...views: readonly BackendView[]): string {
+  return printWith({}, ...views);
+}
+
+function printWith(
+  given: Partial<Parameters<typeof stateJson>[0]>,
+  ...views: readonly BackendView[]
+): string {
   const frontends = [
     {
       name: 'rw',
@@ -37,6 +44,7 @@ function print(...views: readonly BackendView[]): string {
     frontends: () => frontends,
     sessionsOf: () => 2,
     runbook: () => null,
+    ...given,
   });
   return statusText(state, 1500);
 }
@@ -82,6 +90,28 @@ app (postgres): NO PRIMARY, epoch 4
 FRONTEND  BIND        BACKEND  ROUTE    SESSIONS  WAITING
 rw        [::1]:6432  app      primary  2         1`,
   );
+});
+
+test('status: a runbook is shown as it runs, where it has stopped and why, and who is kept out by it', () => {
+  const view = backend([server('pg1', pass())], { circuitBreaker: { failures: 3, openMs: 1000 } });
+  const run = {
+    ...{ id: 1, book: 'on_primary_lost', from: 'pg1', to: 'pg2', trigger: 'automatic', status: 'stopped' },
+    ...{ step: 'restore', step_number: 2, of: 3, attempt: 2, activity: 'idle', step_age_seconds: null },
+    ...{ age_seconds: 7.25, reason: 'no fit backup', started_at: '', steps: [] },
+  } as const;
+  const idle = { run: null, waits_for: null, barred: [], last: null };
+  const lines = (runbook: object, more: object = {}): string =>
+    printWith({ runbook: () => ({ ...idle, ...runbook }) as never, ...more }, view);
+  assert.match(
+    lines({ run, barred: ['pg1'] }),
+    /^ {2}RUNBOOK on_primary_lost, pg1 to pg2: STOPPED for 7\.3 s, step 2 of 3: restore \(attempt 2\): no fit backup\n {2}BARRED by a runbook: pg1$/m,
+  );
+  assert.match(lines({ waits_for: 'pg1 must be down' }), /^ {2}runbook waits: pg1 must be down$/m);
+  const last = { book: 'failback', outcome: 'aborted', reason: 'an operator', ended_at: 'then' };
+  assert.match(lines({ last }), /^ {2}LAST RUNBOOK \(failback, then\): aborted: an operator$/m);
+  assert.doesNotMatch(lines({ last: { ...last, outcome: 'done' } }), /RUNBOOK/);
+  assert.match(lines({}, { openUntil: () => 500 }), /2 \(circuit open\)/);
+  assert.doesNotMatch(lines({}, { openUntil: () => 0 }), /circuit/);
 });
 
 test('status: a silent orchestrator is named, and servers without roles are counted', () => {
