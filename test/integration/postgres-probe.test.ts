@@ -206,64 +206,6 @@ for (const [label, find] of [
       assert.match(answer.detail, /53300/);
     });
 
-    test('a server that does not accept connections yet is starting', async t => {
-      const primary = await PostgresNode.create({ name: 'primary', binaries });
-      t.after(() => primary.dispose());
-      const standby = await PostgresNode.cloneAsStandby(primary, {
-        name: 'standby',
-        settings: { hot_standby: 'off' },
-      });
-      t.after(() => standby.dispose());
-      await standby.start('spawned');
-      await until('it says so', async () => (await probeOnce(t, standby)).code === 'L7START');
-    });
-
-    test('frozen: the open session times out, and so does a new one; thawed, it is as before', async t => {
-      const node = await startedNode(t, { binaries });
-      const { prober, lost } = proberFor(t, node, { timeoutMs: SHORT_MS });
-      factsIn(await prober.probe());
-      node.freeze();
-      assert.equal((await prober.probe()).code, 'L7TOUT');
-      assert.equal((await prober.probe()).code, 'L7TOUT', 'a new connection is accepted by the kernel only');
-      node.thaw();
-      await until('it answers', async () => (await prober.probe()).code === 'L7OK');
-      assert.deepEqual(lost, [], 'sessions that we ended are not lost');
-    });
-
-    test('a stalled event loop of ours is not taken for a silent server', async t => {
-      const node = await startedNode(t, { binaries });
-      const { prober } = proberFor(t, node, { timeoutMs: SHORT_MS });
-      factsIn(await prober.probe());
-      const probing = prober.probe();
-      const stalledUntil = performance.now() + 2 * SHORT_MS;
-      while (performance.now() < stalledUntil);
-      factsIn(await probing);
-    });
-
-    test('a frozen postmaster: hung, though the open session answers', async t => {
-      const node = await startedNode(t, { binaries });
-      const { prober } = proberFor(t, node, { timeoutMs: SHORT_MS, reconnectIntervalMs: 1 });
-      factsIn(await prober.probe());
-      node.freezePostmaster();
-      await until('it is found out', async () => (await prober.probe()).code === 'L7HUNG');
-      assert.equal((await prober.probe()).code, 'L7HUNG');
-      node.thaw();
-      await until('it is fine', async () => (await prober.probe()).code === 'L7OK');
-    });
-
-    test('kill -9: the open session says so by itself, at once; then the port refuses', async t => {
-      const node = await startedNode(t, { binaries });
-      const { prober, lost } = proberFor(t, node);
-      factsIn(await prober.probe());
-      const killedAt = performance.now();
-      await node.killAll();
-      await until('the loss is reported', () => lost.length > 0, { everyMs: 1 });
-      assert.ok(performance.now() - killedAt < 1000, 'long before any timeout');
-      assert.equal((await prober.probe()).code, 'L4CON');
-      await node.start();
-      assert.equal((await prober.probe()).code, 'L7OK');
-    });
-
     for (const ssl of ['off', 'on'] as const) {
       test(`60 probes with reconnects leave not one line in the server log (ssl=${ssl})`, async t => {
         const node = await PostgresNode.create({ name: 'primary', binaries, password: 'super-secret' });
@@ -302,3 +244,63 @@ for (const [label, find] of [
     }
   });
 }
+
+describe('PostgreSQL, whatever its version', () => {
+  test('a server that does not accept connections yet is starting', async t => {
+    const primary = await PostgresNode.create({ name: 'primary', binaries: embeddedBinaries() });
+    t.after(() => primary.dispose());
+    const standby = await PostgresNode.cloneAsStandby(primary, {
+      name: 'standby',
+      settings: { hot_standby: 'off' },
+    });
+    t.after(() => standby.dispose());
+    await standby.start('spawned');
+    await until('it says so', async () => (await probeOnce(t, standby)).code === 'L7START');
+  });
+
+  test('frozen: the open session times out, and so does a new one; thawed, it is as before', async t => {
+    const node = await startedNode(t, { binaries: embeddedBinaries() });
+    const { prober, lost } = proberFor(t, node, { timeoutMs: SHORT_MS });
+    factsIn(await prober.probe());
+    node.freeze();
+    assert.equal((await prober.probe()).code, 'L7TOUT');
+    assert.equal((await prober.probe()).code, 'L7TOUT', 'a new connection is accepted by the kernel only');
+    node.thaw();
+    await until('it answers', async () => (await prober.probe()).code === 'L7OK');
+    assert.deepEqual(lost, [], 'sessions that we ended are not lost');
+  });
+
+  test('a stalled event loop of ours is not taken for a silent server', async t => {
+    const node = await startedNode(t, { binaries: embeddedBinaries() });
+    const { prober } = proberFor(t, node, { timeoutMs: SHORT_MS });
+    factsIn(await prober.probe());
+    const probing = prober.probe();
+    const stalledUntil = performance.now() + 2 * SHORT_MS;
+    while (performance.now() < stalledUntil);
+    factsIn(await probing);
+  });
+
+  test('a frozen postmaster: hung, though the open session answers', async t => {
+    const node = await startedNode(t, { binaries: embeddedBinaries() });
+    const { prober } = proberFor(t, node, { timeoutMs: SHORT_MS, reconnectIntervalMs: 1 });
+    factsIn(await prober.probe());
+    node.freezePostmaster();
+    await until('it is found out', async () => (await prober.probe()).code === 'L7HUNG');
+    assert.equal((await prober.probe()).code, 'L7HUNG');
+    node.thaw();
+    await until('it is fine', async () => (await prober.probe()).code === 'L7OK');
+  });
+
+  test('kill -9: the open session says so by itself, at once; then the port refuses', async t => {
+    const node = await startedNode(t, { binaries: embeddedBinaries() });
+    const { prober, lost } = proberFor(t, node);
+    factsIn(await prober.probe());
+    const killedAt = performance.now();
+    await node.killAll();
+    await until('the loss is reported', () => lost.length > 0, { everyMs: 1 });
+    assert.ok(performance.now() - killedAt < 1000, 'long before any timeout');
+    assert.equal((await prober.probe()).code, 'L4CON');
+    await node.start();
+    assert.equal((await prober.probe()).code, 'L7OK');
+  });
+});
