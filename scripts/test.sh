@@ -50,7 +50,7 @@ suite() {
   program=$1
   shift
   "$program" --enable-source-maps dist/test/support/run.js --count-file "$work/count" --failures-file "$work/failures" \
-    --rerun-alone 8 "$@"
+    --rerun-alone 12 "$@"
   if [ -s "$work/count" ]; then
     read -r suite_passed suite_failed <"$work/count"
     passed=$((passed + suite_passed))

@@ -32,7 +32,7 @@ export function patroni(): Stage {
         repeat: 'npm run bench:failover -- --cluster patroni',
       },
     },
-    async () => stageOf(await startPatroniCluster()),
+    async () => stageOf(await startPatroniCluster({ timings: { ttl: 5, loop_wait: 1, retry_timeout: 2 } })),
   );
 }
 

@@ -285,6 +285,27 @@ test('a fresh connection takes the place of the open session', async t => {
   assert.deepEqual(lost, []);
 });
 
+test('a server that logs new sessions in slowly is slow and not hung, and its new session takes over in the end', async t => {
+  let delayMs = 0;
+  const peer = await scriptedPeer(t, socket => {
+    socket.pause();
+    setTimeout(() => serve(socket.resume()), delayMs);
+  });
+  const { prober, lost } = proberFor(t, peer, { reconnectIntervalMs: 1, timeoutMs: SHORT_MS });
+  assert.equal((await prober.probe()).code, 'L7OK');
+  delayMs = 2 * SHORT_MS;
+  const details: string[] = [];
+  await until('two of them', async () => {
+    const { code, detail } = await prober.probe();
+    assert.equal(code, 'L7OK', detail);
+    details.push(detail);
+    return peer.connections() >= 3;
+  });
+  assert.ok(details.some(detail => /a new connection is served slowly/.test(detail)));
+  assert.ok(details.some(detail => !/slowly/.test(detail)));
+  assert.deepEqual(lost, []);
+});
+
 test('a server that serves its open session only is hung, until it serves a new one', async t => {
   let serving = true;
   const peer = await scriptedPeer(t, socket => (serving ? serve(socket) : socket.resume()));

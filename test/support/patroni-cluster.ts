@@ -16,13 +16,15 @@ import { until } from './wait.ts';
 const ETCD = '/usr/bin/etcd';
 
 /** Seconds. A leader that is gone is missed after `ttl`; what is off in these is merely slower. */
-const timings = { ttl: 5, loop_wait: 1, retry_timeout: 2 };
+const usualTimings = { ttl: 9, loop_wait: 1, retry_timeout: 4 };
 
 interface PatroniOptions {
   /** Default: 2. */
   readonly nodes?: number;
   /** Whether the primary may go on while etcd can't be reached, as long as it reaches all members. Default: true. */
   readonly failsafe?: boolean;
+  /** Default: those that a slow machine doesn't take for a dead leader. */
+  readonly timings?: typeof usualTimings;
   readonly settings?: Readonly<Record<string, string | number>>;
 }
 
@@ -129,7 +131,7 @@ function etcdProcess(directory: string, client: number, peer: number, owner: Own
     ...['--listen-peer-urls', url(peer), '--initial-advertise-peer-urls', url(peer)],
     ...['--enable-v2', '--initial-cluster', `etcd=${url(peer)}`, '--log-level', 'warn', '--logger', 'zap'],
     // One node elects itself once this is over, at each start.
-    ...['--heartbeat-interval', '10', '--election-timeout', '100'],
+    ...['--heartbeat-interval', '50', '--election-timeout', '500'],
   ];
   return new OwnedProcess(ETCD, args, { log: join(directory, 'etcd.log'), owner, env: { GOMAXPROCS: '1' } });
 }
@@ -169,7 +171,7 @@ function writeConfig(
     etcd: { hosts: [etcd] },
     bootstrap: {
       dcs: {
-        ...timings,
+        ...(options.timings ?? usualTimings),
         failsafe_mode: options.failsafe ?? true,
         synchronous_mode: true,
         synchronous_node_count: Math.max(1, (options.nodes ?? 2) - 1),

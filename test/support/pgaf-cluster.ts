@@ -18,10 +18,10 @@ import { until } from './wait.ts';
  */
 const usualTimings = {
   health_check_period: 200,
-  health_check_timeout: 1000,
-  health_check_max_retries: 1,
+  health_check_timeout: 3000,
+  health_check_max_retries: 2,
   health_check_retry_delay: 100,
-  node_considered_unhealthy_timeout: 2000,
+  node_considered_unhealthy_timeout: 5000,
   primary_demote_timeout: 1000,
   startup_grace_period: 1000,
 };

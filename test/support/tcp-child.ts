@@ -1,6 +1,7 @@
 // Starts tcp-proxy-child.ts with a number of descriptors of its own, and asks it how it is.
 
-import { spawn } from 'node:child_process';
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -8,6 +9,8 @@ import { type Address } from '../../src/core/address.ts';
 import { type Engine } from './tcp-proxy.ts';
 
 const SCRIPT = fileURLToPath(new URL('./tcp-proxy-child.js', import.meta.url));
+
+const LOADING_DESCRIPTORS = 1024;
 
 /** Passed to the child as its argument. */
 export interface ChildSetup {
@@ -43,7 +46,8 @@ export async function startProxyChild(
   },
 ): Promise<ProxyChild> {
   const setup: ChildSetup = { engine, server };
-  const command = `ulimit -n ${descriptors} && exec "$0" --enable-source-maps "$@"`;
+  // As many as it may have later: Node reads more modules at once than a small limit lets it open.
+  const command = `ulimit -n ${Math.max(descriptors, LOADING_DESCRIPTORS)} && exec "$0" --enable-source-maps "$@"`;
   const child = spawn('sh', ['-c', command, process.execPath, SCRIPT, JSON.stringify(setup)], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
@@ -58,6 +62,8 @@ export async function startProxyChild(
     return message;
   };
   const port = (await answer()) as number;
+  const limited = spawnSync('prlimit', ['--pid', String(child.pid), `--nofile=${descriptors}`]);
+  assert.equal(limited.status, 0, String(limited.stderr));
   return {
     address: { host: '127.0.0.1', port },
     alive: () => child.exitCode === null && child.signalCode === null,

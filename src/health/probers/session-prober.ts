@@ -16,7 +16,7 @@ const SLOW_TIMEOUTS = 3;
 
 /** One session to a server, and all that a probe asks over it. */
 export interface Interview {
-  /** Asks over the session, at the first time once it is open. Never rejects. */
+  /** Asks over the session, at the first time once it is open. Not again before it has settled. Never rejects. */
   ask(): Promise<Part>;
   /** What it means that there is no answer by now. */
   timeout(): Failure;
@@ -59,6 +59,8 @@ export class SessionProber implements Prober {
   /** Since when fresh connections have not ended in time, one way or another. */
   #slowSince: MonotonicMs | null = null;
   #run: Run | null = null;
+  /** Questions that have no answer yet. */
+  readonly #underWay = new WeakMap<Interview, Promise<Part>>();
   #closed = false;
 
   constructor(options: SessionProberOptions, onLost: (detail: string) => void) {
@@ -115,11 +117,33 @@ export class SessionProber implements Prober {
   }
 
   async #ask(run: Run, side: Side, interview: Interview): Promise<void> {
-    const part = await interview.ask();
-    if (this.#run !== run || run.parts[side].kind !== 'pending') return;
+    const part = await this.#answerOf(interview, () => this.#waitsFor(run, side));
+    if (part === null || !this.#waitsFor(run, side)) return;
     run.parts[side] = part;
     if (side === 'fresh') this.#slowSince = null;
     this.#judge(run);
+  }
+
+  #waitsFor(run: Run, side: Side): boolean {
+    return this.#run === run && run.parts[side].kind === 'pending';
+  }
+
+  /**
+   * One question at a time: of a connection that came late, that of an earlier probe is under way. What it is answered may be
+   * of a moment ago, so it is asked again. `null`: nobody wants to know any more.
+   */
+  async #answerOf(interview: Interview, isWanted: () => boolean): Promise<Part | null> {
+    const begun = this.#underWay.get(interview);
+    if (begun !== undefined) {
+      const earlier = await begun;
+      if (earlier.kind === 'failed' && !earlier.alive) return earlier;
+      if (!isWanted()) return null;
+    }
+    const answer = interview.ask();
+    this.#underWay.set(interview, answer);
+    const part = await answer;
+    this.#underWay.delete(interview);
+    return part;
   }
 
   #idleLoss(interview: Interview, detail: string): void {

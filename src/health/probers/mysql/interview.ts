@@ -60,7 +60,6 @@ export class Interview implements SessionInterview {
   /** It refused a statement when it was last asked. */
   #refuses = false;
   #onOwnSql = false;
-  #underWay: Promise<Part> | null = null;
 
   constructor(
     options: SessionOptions & { readonly check: InterviewCheck },
@@ -82,14 +81,6 @@ export class Interview implements SessionInterview {
     this.#session.end(reason);
   }
 
-  /** Never rejects. One that is under way, because its probe didn't wait for the end of the login, is taken over. */
-  ask(): Promise<Part> {
-    this.#underWay ??= this.#settled().finally(() => {
-      this.#underWay = null;
-    });
-    return this.#underWay;
-  }
-
   /** What it means that there is no answer by now. */
   timeout(): Failure {
     const { timeoutMs } = this.#check;
@@ -98,7 +89,8 @@ export class Interview implements SessionInterview {
     return timeoutFailure(this.#session.phase, timeoutMs);
   }
 
-  async #settled(): Promise<Part> {
+  /** Never rejects. */
+  async ask(): Promise<Part> {
     this.#onOwnSql = false;
     try {
       return await this.#questions();
