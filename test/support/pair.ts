@@ -13,6 +13,10 @@ import { sleep, until } from './wait.ts';
 
 const PASSWORD = 'secret of the pair';
 const HANGS_AFTER_MS = 5000;
+const LOGINS_APART = 4;
+const TOOK_KEPT = 10;
+/** Who waits, in an outage, is a crowd to be logged in at its end. */
+const PENDING_MAX = 30;
 
 /** The servers alone: whatever stands in front of them is started and ended by somebody else, before `dispose`. */
 export interface Servers {
@@ -138,7 +142,10 @@ export function startWriters(target: WriterTarget, count: number, first = 1): re
   return writers;
 }
 
-/** A new application process every few milliseconds: connects, asks one question, leaves. Errors are kept. */
+/**
+ * A new application process every few milliseconds: connects, asks one question, leaves. Errors are kept. They come more slowly
+ * to servers for which a login is much work: else a slow machine would do nothing but log them in.
+ */
 export class Newcomers {
   /** When each of those who were served got their answer, on the clock of `performance.now()`. */
   readonly servedAt: number[] = [];
@@ -147,6 +154,8 @@ export class Newcomers {
   readonly reached = new Set<string>();
   readonly #target: WriterTarget;
   readonly #pending = new Map<Promise<void>, Socket>();
+  /** Of those served last: how long it took from coming to the answer. */
+  #tookMs: readonly number[] = [];
   #running = true;
   readonly #loop: Promise<void>;
 
@@ -175,10 +184,16 @@ export class Newcomers {
 
   async #run(everyMs: number): Promise<void> {
     while (this.#running) {
+      if (this.#pending.size >= PENDING_MAX) {
+        await sleep(everyMs);
+        continue;
+      }
       const socket = new Socket();
       const visit = this.#visit(socket).finally(() => this.#pending.delete(visit));
       this.#pending.set(visit, socket);
-      await sleep(everyMs);
+      // The quickest of them: those who had to wait for a server say nothing of its work.
+      const quickestMs = this.#tookMs.length === 0 ? 0 : Math.min(...this.#tookMs);
+      await sleep(Math.max(everyMs, LOGINS_APART * quickestMs));
     }
   }
 
@@ -194,6 +209,7 @@ export class Newcomers {
       );
       this.reached.add(`${rows[0]?.port} ${rows[0]?.recovery ? 'replica' : 'primary'}`);
       this.servedAt.push(performance.now());
+      this.#tookMs = [...this.#tookMs, performance.now() - cameAt].slice(-TOOK_KEPT);
     } catch (thrown) {
       this.errors.push({ cameAt, error: String(thrown) });
     } finally {

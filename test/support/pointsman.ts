@@ -71,6 +71,8 @@ export async function runPointsman(
   const started = await until('pointsman to run', () => {
     if (child.exitCode !== null) throw new Error(`pointsman ended with ${child.exitCode}:\n${text()}`);
     return lines().find(line => line['msg'] === 'pointsman runs');
+  }).catch((thrown: unknown) => {
+    throw new Error(`${String(thrown)}; it said:\n${text()}`);
   });
   const admin = `http://${String(started['admin'])}`;
   const binds = started['frontends'] as Record<string, string>;
