@@ -14,6 +14,7 @@ import { sleep, until } from './wait.ts';
 const PASSWORD = 'secret of the pair';
 const HANGS_AFTER_MS = 5000;
 const LOGINS_APART = 4;
+const APART_MAX_MS = 300;
 const TOOK_KEPT = 10;
 /** Who waits, in an outage, is a crowd to be logged in at its end. */
 const PENDING_MAX = 30;
@@ -193,7 +194,7 @@ export class Newcomers {
       this.#pending.set(visit, socket);
       // The quickest of them: those who had to wait for a server say nothing of its work.
       const quickestMs = this.#tookMs.length === 0 ? 0 : Math.min(...this.#tookMs);
-      await sleep(Math.max(everyMs, LOGINS_APART * quickestMs));
+      await sleep(Math.max(everyMs, Math.min(APART_MAX_MS, LOGINS_APART * quickestMs)));
     }
   }
 
