@@ -14,7 +14,7 @@ import { sleep, until, within } from './wait.ts';
 /** Through each of the two. */
 export const WRITERS = 3;
 const NEWCOMER_EVERY_MS = 100;
-const STOP_MAX_MS = 10_000;
+const STOP_MAX_MS = 40_000;
 /** A visit that began so shortly before the return may end after it. */
 const RETURN_MARGIN_MS = 200;
 

@@ -47,7 +47,7 @@ export interface Takeover {
 
 type Query = (sql: string) => Promise<readonly Record<string, unknown>[]>;
 
-const STOP_MAX_MS = 10_000;
+const STOP_MAX_MS = 40_000;
 
 export class Traffic {
   readonly writers: readonly LedgerWriter[];
