@@ -125,7 +125,7 @@ test('test runner: what does not fit into the time of the suite is reported as f
       'integration/c.test.mjs': hangs,
       'integration/d.test.mjs': good,
     },
-    ['--suite-limit-ms', '2000'],
+    ['--suite-limit-ms', '2000', '--apart-ms', '0'],
   );
   assert.deepEqual([status, count], [1, '3 4'], output);
   assert.match(output, /not run: the whole suite took more than 2000 ms/);

@@ -19,8 +19,6 @@ const PARALLEL_WAITING = 3;
 /** Percent of the last ten seconds in which somebody waited for a processor: beyond that, one file more only makes all late. */
 const PRESSURE_MAX = 60;
 const PRESSURE_LOOK_MS = 500;
-/** Between two beginnings: what a file does shows in the pressure only after a while. */
-const APART_MS = 3_000;
 /** Where time goes is what keeps the suite short: the whole of it must not take more than a quarter of an hour. */
 const TIME_SHOWN_FROM_MS = 1_000;
 const LEFTOVER_GRACE_MS = 5_000;
@@ -34,10 +32,13 @@ const { values, positionals } = parseArgs({
     'rerun-alone': { type: 'string', default: '0' },
     'idle-limit-ms': { type: 'string', default: '300000' },
     'file-limit-ms': { type: 'string', default: '600000' },
+    // Between two beginnings: what a file does shows in the pressure only after a while.
+    'apart-ms': { type: 'string', default: '3000' },
     'suite-limit-ms': { type: 'string', default: '2700000' },
   },
 });
 const testsDirectory = resolve(values.tests);
+const apartMs = Number(values['apart-ms']);
 const suiteDeadline = performance.now() + Number(values['suite-limit-ms']);
 
 const results: FileResult[] = [];
@@ -118,7 +119,7 @@ async function runGroup(kind: string, files: readonly string[]): Promise<void> {
     Array.from({ length: WAITING.has(kind) ? PARALLEL_WAITING : PARALLEL_FILES }, async () => {
       for (const file of queue) {
         const mustWait = (): boolean =>
-          running > 0 && (pressure() > PRESSURE_MAX || performance.now() - begunAt < APART_MS);
+          running > 0 && (pressure() > PRESSURE_MAX || performance.now() - begunAt < apartMs);
         while (WAITING.has(kind) && mustWait()) await sleep(PRESSURE_LOOK_MS);
         begunAt = performance.now();
         running += 1;
