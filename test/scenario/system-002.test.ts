@@ -18,6 +18,7 @@ const WRITERS = 3;
 const READERS = 2;
 /** Generous here; bench/failover reports the figures. */
 const OVERHEAD_MAX_MS = 8000;
+const LOG_LINES_SHOWN = 60;
 
 let cluster: PgafCluster;
 let nextWriter = 1;
@@ -107,9 +108,15 @@ async function failOver(how: PgafFault): Promise<Outcome> {
   } catch (thrown) {
     traffic.forEach(t => t.abandon());
     for (const newcomers of later) void newcomers.stop();
-    throw thrown;
+    throw new Error(`${String(thrown)}\n${fronts.map(logOf).join('\n')}`, { cause: thrown });
   }
 }
+
+/** The end of what it logged, without the clients that just left. */
+const logOf = ({ name, pointsman }: Front): string => {
+  const lines = pointsman.log().filter(({ reason }) => reason !== 'client');
+  return [`${name}:`, ...lines.slice(-LOG_LINES_SHOWN).map(line => JSON.stringify(line))].join('\n');
+};
 
 function assertOnlyTheDyingPrimarySuffered({ figures }: Outcome): void {
   for (const [index, seen] of figures.entries()) {

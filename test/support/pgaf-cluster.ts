@@ -186,7 +186,7 @@ export class PgafCluster {
         const standbys = well.filter(({ goal }) => goal === 'secondary').length;
         return standbys >= count - 1 && writable?.name !== old?.name && writable;
       },
-      { deadlineMs: 60_000, everyMs: 50 },
+      { deadlineMs: 120_000, everyMs: 50 },
     ).catch((thrown: unknown) => {
       throw new Error(`${String(thrown)}: ${JSON.stringify(seen)}\n${this.#logs()}`);
     });
