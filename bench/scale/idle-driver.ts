@@ -118,6 +118,10 @@ class IdleSocket implements TcpSocket {
     // nothing comes
   }
 
+  resume(): void {
+    // nothing is read
+  }
+
   part(): void {
     // never really joined
   }

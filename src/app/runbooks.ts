@@ -22,7 +22,7 @@ import { type StateFile } from './state-file.ts';
 
 export interface RunbookParts {
   readonly topology: Topology;
-  readonly proxy: Pick<Proxy, 'sessions' | 'closeSessions'>;
+  readonly proxy: Pick<Proxy, 'sessions' | 'closeSessions' | 'pauseSessions'>;
   readonly stateFile: StateFile | null;
   readonly incidents: IncidentRecorder;
   readonly metrics: Metrics;
@@ -114,6 +114,7 @@ function drainDeps(
     clock,
     list: () => proxy.sessions({ backend, server }),
     close: (ids, bytes) => proxy.closeSessions(ids, 'switchover', bytes),
+    pause: (ids, forMs) => proxy.pauseSessions(ids, forMs),
     rest,
     end: () => session?.end(),
   };

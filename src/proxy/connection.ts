@@ -140,6 +140,16 @@ export class Connection implements SocketOwner, AttemptOwner, ArrivalWatcher, Jo
     };
   }
 
+  awaitsAnswer(): boolean {
+    return this.#server?.awaitsAnswer() ?? false;
+  }
+
+  listen(listens: boolean): void {
+    if (this.#state.kind !== 'relaying') return;
+    if (listens) this.#socket.resume();
+    else this.#socket.pause();
+  }
+
   socketData(_side: Side, bytes: Uint8Array): void {
     this.handle({ kind: 'received', at: this.#host.clock.now(), bytes });
   }

@@ -36,8 +36,9 @@ export interface TcpSocket {
   keepAlive(tcp: TcpOptions): void;
   /** Queues whatever the kernel doesn't take at once. */
   write(bytes: Uint8Array): void;
-  /** No more `socketData`, until it is joined or ended. */
+  /** Reads no more, until it is resumed, joined, parted or ended; of a joined one full buffers may end the pause too. */
   pause(): void;
+  resume(): void;
   /** Undoes the joining for this socket. A client's is its owner's again, and may be joined once more; a server's is to be closed. */
   part(): void;
   /** FIN after everything written; the peer may go on. */

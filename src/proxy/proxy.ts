@@ -24,11 +24,13 @@ import { Frontend } from './frontend.ts';
 import { type AddressTable } from './limits/address-table.ts';
 import { Breakers } from './limits/breakers.ts';
 import { Surge } from './limits/surge.ts';
+import { Pauses } from './pauses.ts';
 import { planPorts, type PortPlan } from './ports.ts';
-import { SessionRegistry } from './registry.ts';
+import { SessionRegistry, type JoinedSession } from './registry.ts';
 import {
   closeSessions,
   listSessions,
+  sessionsByIds,
   sessionPrefix,
   type SessionFilter,
   type SessionList,
@@ -75,9 +77,13 @@ export interface Proxy {
   sessions(filter: SessionFilter): Promise<SessionList>;
   /**
    * Closes sessions by the ids that `sessions` told; resolves to how many ended by it. With `bytes`, those of both directions
-   * that were told of each, only sessions that are still there: nobody has said anything since.
+   * that were told of each, only sessions that are still there, and not paused: nobody has said anything since.
    */
   closeSessions(ids: readonly string[], reason: CloseReason, bytes?: readonly number[]): Promise<number>;
+  /**
+   * Doesn't read for so long what the clients of these sessions send: it is not lost. Resolves to how many there are.
+   */
+  pauseSessions(ids: readonly string[], forMs: number): Promise<number>;
   /** Whether all that serves clients is there and moves. */
   isAlive(): boolean;
   /** What it accepts from, to be handed to a successor. */
@@ -116,6 +122,7 @@ export function createProxy(deps: ProxyDeps): LocalProxy {
   const { tallies = createTallies(random), inherited = nothingInherited } = deps;
   const registry = new SessionRegistry(tallies);
   const prefix = sessionPrefix(random());
+  const pauses = new Pauses(clock);
   const suspects = new Suspects();
   const breakers = new Breakers(tallies);
   const surges = new Map<string, Surge>();
@@ -218,6 +225,7 @@ export function createProxy(deps: ProxyDeps): LocalProxy {
   async function close(): Promise<void> {
     unsubscribe();
     unsubscribeRemovals();
+    pauses.close();
     for (const frontend of all()) frontend.close();
     await Promise.all(all().map(frontend => frontend.emptied()));
   }
@@ -264,13 +272,18 @@ export function createProxy(deps: ProxyDeps): LocalProxy {
     },
     closeSessions: (ids, reason, bytes) => {
       if (bytes === undefined) return Promise.resolve(closeSessions(registry, prefix, ids, reason));
-      const asAt = { bytes, now: () => clock.now() };
+      const isPaused = (session: JoinedSession): boolean => pauses.has(session);
+      const asAt = { bytes, isPaused, now: () => clock.now() };
       // What they have sent and we have not read yet is read first: who has begun to speak is not closed.
       return new Promise(resolve => {
         clock.afterInput(() => {
           clock.afterInput(() => resolve(closeSessions(registry, prefix, ids, reason, asAt)));
         });
       });
+    },
+    pauseSessions: (ids, forMs) => {
+      const found = sessionsByIds(registry, prefix, ids).map(([session]) => session);
+      return Promise.resolve(pauses.begin(found, forMs));
     },
     openUntil: (backend, server) => tallies.openUntil(backend, server),
     tables: () =>

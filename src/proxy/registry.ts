@@ -33,6 +33,10 @@ export interface JoinedSession {
   localAddress(): Address | null;
   /** What else is known of it now. */
   numbers(now: MonotonicMs): SessionNumbers;
+  /** Bytes of the client went to the server after it last spoke, so that an answer may be due. */
+  awaitsAnswer(): boolean;
+  /** Whether what the client sends is read. Harmless when the session is over. */
+  listen(listens: boolean): void;
   /**
    * Takes the session from its server now; by the time it returns the session has left the registry and its server is
    * reset. False when the client goes on to another server, as one may whose request was not answered yet.

@@ -48,9 +48,14 @@ export interface SessionList {
   readonly silentWorkers: number;
 }
 
+/** Who has asked is answered within this time, or won't be. */
+const ANSWER_DUE_MS = 1000;
+
 /** How far sessions were when they were told of, in the order of their ids. */
 interface Progress {
   readonly bytes: readonly number[];
+  /** What its client may have sent is not read now. */
+  isPaused(session: JoinedSession): boolean;
   now(): MonotonicMs;
 }
 
@@ -97,14 +102,32 @@ export function closeSessions(
   reason: CloseReason,
   asAt: Progress | null = null,
 ): number {
+  const found = sessionsByIds(registry, prefix, ids);
+  const doomed = found.filter(([session, index]) => asAt === null || hasRested(session, asAt, index));
+  return doomed.filter(([session]) => session.evict(reason)).length;
+}
+
+/** Those of the ids that are this registry's, each with its place among them. */
+export function sessionsByIds(
+  registry: SessionRegistry,
+  prefix: string,
+  ids: readonly string[],
+): readonly (readonly [JoinedSession, number])[] {
   const wanted = new Map(ids.slice(0, SESSIONS_LISTED_MAX).map((id, index) => [id, index]));
-  const doomed = registry.sessions().filter(session => {
+  return registry.sessions().flatMap(session => {
     const index = wanted.get(`${prefix}-${session.number}`);
-    if (index === undefined || asAt === null) return index !== undefined;
-    const { bytesUp, bytesDown } = session.numbers(asAt.now());
-    return bytesUp + bytesDown === asAt.bytes[index];
+    return index === undefined ? [] : [[session, index] as const];
   });
-  return doomed.filter(session => session.evict(reason)).length;
+}
+
+/**
+ * Nobody has said anything since, and no answer is due: a server that has had no turn yet since it was asked doesn't know
+ * itself that it is. (Some packets of MySQL are never answered: who is silent for long waits for nothing.)
+ */
+function hasRested(session: JoinedSession, { bytes, isPaused, now }: Progress, index: number): boolean {
+  if (isPaused(session)) return false;
+  const { bytesUp, bytesDown, idleMs } = session.numbers(now());
+  return bytesUp + bytesDown === bytes[index] && !(session.awaitsAnswer() && idleMs < ANSWER_DUE_MS);
 }
 
 /** Tells the ids of one registry from those of another, of this run or of an earlier one: 36^6 are enough for a few. */

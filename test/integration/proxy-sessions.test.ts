@@ -8,6 +8,9 @@ import { pass } from '../support/views.ts';
 
 const hello = startupPacket();
 const CLIENTS = 12;
+const PAUSE_MS = 300;
+const LONG_MS = 60_000;
+const LARGE = 3_000_000;
 
 onDrivers(
   'sessions: the port that a server sees leads to the client behind it, and that one can be closed',
@@ -56,5 +59,43 @@ onDrivers(
     await until(() => stage.diary.count('sessionEnded pg1 operator') === 1, 'the notice');
     assert.equal(await stage.proxy.closeSessions([first.id], 'operator'), 0);
     assert.equal((await stage.proxy.sessions({})).matched, CLIENTS - 1);
+  },
+);
+
+onDrivers(
+  'sessions: what a paused client sends is not read, nor lost; it goes on by itself',
+  async (t, engine) => {
+    const stage = await openStage(t, { engine, servers: ['pg1'], initial: [{ pg1: pass() }, 'pg1'] });
+    const pg1 = stage.servers['pg1']!;
+    const client = await connectPeer(stage.at(), hello);
+    await until(() => pg1.peers[0]?.received.length === hello.length, 'it to be joined');
+    const server = pg1.peers[0]!;
+    const heard = (): number => server.received.length - hello.length;
+    const { sessions } = await stage.proxy.sessions({});
+    const ids = sessions.map(({ id }) => id);
+    const startedAt = performance.now();
+    assert.equal(await stage.proxy.pauseSessions([...ids, 'nobody-1'], PAUSE_MS), 1);
+    client.socket.write('amid the pause, ');
+    server.socket.write('the other way is open');
+    await until(() => client.received.length === 'the other way is open'.length, 'the server to be heard');
+    // Behind what it may have sent before: the whole of it comes at once, when the time is up.
+    await until(() => heard() > 0, 'the pause to end');
+    const waitedMs = performance.now() - startedAt;
+    assert.ok(waitedMs >= PAUSE_MS - 1, `it was read after ${waitedMs} ms`);
+    client.socket.write(Buffer.alloc(LARGE, 'x'));
+    await until(() => heard() === 'amid the pause, '.length + LARGE, 'all of it');
+
+    // Who is paused when it is closed, or leaves, ends as always.
+    assert.equal(await stage.proxy.pauseSessions(ids, LONG_MS), 1);
+    const told = (await stage.proxy.sessions({})).sessions.map(
+      ({ bytesUp, bytesDown }) => bytesUp + bytesDown,
+    );
+    assert.equal(
+      await stage.proxy.closeSessions(ids, 'switchover', told),
+      0,
+      'whether it rests is not known',
+    );
+    assert.equal(await stage.proxy.closeSessions(ids, 'operator'), 1);
+    await until(() => client.ended, 'the paused one to see its end');
   },
 );

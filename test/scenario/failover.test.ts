@@ -49,7 +49,7 @@ describe('kill -9 of the primary (PostgreSQL 18)', () => {
   test('kill: only the connections on the dying primary break, nobody is refused, nothing is lost', () => {
     assertNobodyElseSuffered(outcome);
     assert.deepEqual(outcome.newcomerErrors, [], 'who connects during the outage waits and is served');
-    assert.ok(outcome.newcomersServed > 20);
+    assert.ok(outcome.newcomersServed >= 3);
   });
 
   test('kill: writes go on soon after the new primary takes them', () => {

@@ -203,7 +203,7 @@ test('restart: sessions of the one before end at drain_timeout', async t => {
   chain.signal('SIGUSR2');
   await until('the successor', () => chain.count('has taken over') === 1, { deadlineMs: 120_000 });
   await until('the end of the session', () => ended);
-  assert.equal(chain.lines('session ended')[0]?.['reason'], 'shutdown');
+  await until('its line in the log', () => chain.lines('session ended')[0]?.['reason'] === 'shutdown');
   await until('the end of the process', () => chain.count('pointsman ends') === 1);
   assert.deepEqual(await choice(), { primary: 'pg1', epoch: 1 });
 });

@@ -13,7 +13,6 @@ import { pointsman, runPointsman, type PointsmanProcess } from '../support/point
 import { until } from '../support/wait.ts';
 
 const USERS = 50;
-const MET_MAX = 2;
 const TOKEN = 'only-for-this-test';
 
 async function ask(target: WriterTarget, sql: string): Promise<unknown[]> {
@@ -67,15 +66,7 @@ async function moveUnder(clients: PooledClients, t: TestContext, run: PointsmanP
   t.diagnostic(
     `${written} transactions before, ${clients.acknowledged.length} in all; the slowest took ${Math.round(slowestMs)} ms; ${idleEnded} connections ended while they rested`,
   );
-  // Who sends in the very millisecond in which its connection is closed can't be spared, and on a machine that gives a process
-  // no turn for so long one of the last few may. Any other error, and any more of these, is a failure.
-  const met = clients.errors.filter(error => /^at begin, .*Connection terminated unexpectedly$/.test(error));
-  t.diagnostic(`${clients.errors.length} errors`);
-  assert.deepEqual(
-    clients.errors.filter(error => !met.includes(error)),
-    [],
-  );
-  assert.ok(met.length <= MET_MAX, met.join('\n'));
+  assert.deepEqual(clients.errors, []);
   assert.match(stdout, /sessions closed between two transactions\n/, 'none amid one');
 }
 

@@ -97,6 +97,12 @@ export class SimSocket implements TcpSocket {
     this.#paused = true;
   }
 
+  resume(): void {
+    this.#paused = false;
+    const peer = this.#peer;
+    if (peer !== null) for (const bytes of this.#unread.splice(0)) this.#pass(bytes, peer);
+  }
+
   join(peer: SimSocket, traffic: Splice['traffic'], tap: Tap | null, witness: SessionWitness | null): void {
     this.#peer = peer;
     this.#traffic = traffic;
@@ -148,7 +154,7 @@ export class SimSocket implements TcpSocket {
     if (this.#done || this.#gotEnd) return;
     this.bytesRead += bytes.length;
     if (this.#dropsInput) return;
-    if (this.#peer !== null) this.#pass(bytes, this.#peer);
+    if (this.#peer !== null && !this.#paused) this.#pass(bytes, this.#peer);
     else if (this.#owner === null || this.#paused || this.#side === 'server') this.#unread.push(bytes);
     else this.#owner.socketData(this.#side, bytes);
   }

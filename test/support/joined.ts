@@ -15,12 +15,15 @@ export function joined(given: Partial<JoinedSession> & Pick<JoinedSession, 'evic
     number: 0,
     localAddress: () => null,
     numbers: () => ({ peer: null, ageMs: 0, idleMs: 0, bytesUp: 0, bytesDown: 0 }),
+    awaitsAnswer: () => false,
+    listen: () => undefined,
     ...given,
   };
 }
 
 /** Of a proxy that nobody is connected to. */
-export const noSessions: Pick<Proxy, 'sessions' | 'closeSessions'> = {
+export const noSessions: Pick<Proxy, 'sessions' | 'closeSessions' | 'pauseSessions'> = {
   sessions: () => Promise.resolve({ sessions: [], matched: 0, silentWorkers: 0 }),
   closeSessions: () => Promise.resolve(0),
+  pauseSessions: () => Promise.resolve(0),
 };

@@ -82,6 +82,30 @@ test('sessions: one that goes on to another server is not counted as closed, and
   assert.equal(session.number, 1);
 });
 
+test('sessions: closed as they were seen are those that have rested since, with no answer due', () => {
+  const numbers = (bytesUp: number, idleMs: number) => () => ({
+    ...{ peer: null, ageMs: 9000, idleMs },
+    ...{ bytesUp, bytesDown: 2 },
+  });
+  const { registry } = registryOf(
+    { numbers: numbers(10, 40) },
+    { numbers: numbers(11, 40) }, // has gone on
+    { numbers: numbers(10, 40), awaitsAnswer: () => true },
+    { numbers: numbers(10, 5000), awaitsAnswer: () => true }, // what was never answered won't be
+    { numbers: numbers(10, 40) },
+  );
+  const isPaused = ({ number }: JoinedSession): boolean => number === 5;
+  const asAt = { bytes: [12, 12, 12, 12, 12], isPaused, now: () => 0 };
+  assert.equal(closeSessions(registry, 'w', ['w-1', 'w-2', 'w-3', 'w-4', 'w-5'], 'switchover', asAt), 2);
+  assert.deepEqual(
+    registry
+      .sessions()
+      .map(({ number }) => number)
+      .sort(),
+    [2, 3, 5],
+  );
+});
+
 test('sessions: a prefix has six signs, whatever the draw', () => {
   for (const draw of [0, 0.000001, 0.5, 1 - Number.EPSILON]) {
     assert.match(sessionPrefix(draw), /^[0-9a-z]{6}$/);

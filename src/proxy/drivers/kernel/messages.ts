@@ -42,9 +42,10 @@ export type Question =
       readonly ids: readonly string[];
       readonly reason: CloseReason;
       readonly bytes: readonly number[] | undefined;
-    };
+    }
+  | { readonly kind: 'pause-sessions'; readonly ids: readonly string[]; readonly forMs: number };
 
-/** To the one the sessions that match, to the other how many are closed. */
+/** To the first the sessions that match, to the others how many are closed or paused. */
 export type Answer = Pick<SessionList, 'sessions' | 'matched'>;
 
 /** One worker asks the others: whose is this cancel key? */

@@ -25,7 +25,13 @@ import { Beside, needsTls, share, type CreateBeside } from './beside.ts';
 import { applyKeepAlive } from './kernel.ts';
 import { type Libc } from './libc.ts';
 import { openListeners, shareOf, type OpenListener } from './listener.ts';
-import { type FromWorker, type ToWorker, type VersionedView, type WorkerListeners } from './messages.ts';
+import {
+  type FromWorker,
+  type Question,
+  type ToWorker,
+  type VersionedView,
+  type WorkerListeners,
+} from './messages.ts';
 import { play } from './notices.ts';
 import { Questions } from './questions.ts';
 import { SharedTallies } from './shared.ts';
@@ -201,15 +207,19 @@ export class WorkerPool implements Proxy {
     };
   }
 
-  async closeSessions(
-    ids: readonly string[],
-    reason: CloseReason,
-    bytes?: readonly number[],
-  ): Promise<number> {
-    const question = { kind: 'close-sessions', ids, reason, bytes } as const;
+  closeSessions(ids: readonly string[], reason: CloseReason, bytes?: readonly number[]): Promise<number> {
+    const beside = this.#beside?.proxy.closeSessions(ids, reason, bytes);
+    return this.#count({ kind: 'close-sessions', ids, reason, bytes }, beside);
+  }
+
+  pauseSessions(ids: readonly string[], forMs: number): Promise<number> {
+    return this.#count({ kind: 'pause-sessions', ids, forMs }, this.#beside?.proxy.pauseSessions(ids, forMs));
+  }
+
+  /** How many sessions it concerned, of all threads. */
+  async #count(question: Question, beside: Promise<number> = Promise.resolve(0)): Promise<number> {
     const answers = await this.#questions.ask(this.#threads, question);
-    const beside = (await this.#beside?.proxy.closeSessions(ids, reason, bytes)) ?? 0;
-    return answers.reduce((sum, answer) => sum + (answer?.matched ?? 0), beside);
+    return answers.reduce((sum, answer) => sum + (answer?.matched ?? 0), await beside);
   }
 
   openUntil(backend: string, server: string): MonotonicMs {

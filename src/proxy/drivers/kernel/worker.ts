@@ -114,6 +114,9 @@ function end(work: Promise<void>): void {
 
 async function answerTo(question: Question): Promise<Answer> {
   if (question.kind === 'sessions') return proxy.sessions(question.filter);
+  if (question.kind === 'pause-sessions') {
+    return { sessions: [], matched: await proxy.pauseSessions(question.ids, question.forMs) };
+  }
   const { ids, reason, bytes } = question;
   // It may wait for input, and for a promise.
   loop.yielding = true;

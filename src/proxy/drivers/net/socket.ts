@@ -78,6 +78,10 @@ export class NetSocket implements TcpSocket {
     this.#inner.pause();
   }
 
+  resume(): void {
+    this.#inner.resume();
+  }
+
   end(): void {
     this.#inner.end();
   }
