@@ -61,7 +61,7 @@ const prepare = stepNames('Steps for before traffic is held, such as a first lon
 const trigger = (byDefault: 'automatic' | 'manual', how: string) =>
   z.enum(['automatic', 'manual']).default(byDefault).meta({ description: how });
 
-const drainTimeout = duration().prefault('10s').meta({
+const drainTimeout = duration().prefault('15s').meta({
   description:
     'How long the sessions of the old primary may take to come to the end of a transaction; what is left then is closed amid one.',
 });

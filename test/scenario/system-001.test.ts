@@ -55,7 +55,14 @@ async function bookIsOver(book: string): Promise<void> {
     );
     return runbook?.run === null && runbook.last?.book === book && runbook.last.outcome === 'done';
   };
-  await until(`${book} to be done`, isDone, { deadlineMs: 120_000, everyMs: 50 });
+  await until(`${book} to be done`, isDone, { deadlineMs: 120_000, everyMs: 50 }).catch(
+    async (thrown: unknown) => {
+      const log = pointsman.log().slice(-30);
+      throw new Error([thrown, await coffee(), ...log].map(part => JSON.stringify(part)).join('\n'), {
+        cause: thrown,
+      });
+    },
+  );
 }
 
 async function failback(): Promise<void> {
