@@ -89,8 +89,11 @@ before(async () => {
 });
 
 after(async () => {
-  await proxy.stop();
-  await Promise.all(nodes.map(node => node.dispose()));
+  try {
+    await proxy.stop();
+  } finally {
+    await Promise.all(nodes.map(node => node.dispose()));
+  }
 });
 
 describe('operator', () => {
