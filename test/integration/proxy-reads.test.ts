@@ -82,6 +82,7 @@ onDrivers(
     assert.ok(stage.gauge().sessions <= most, `${stage.gauge().sessions} sessions`);
     const primary = stage.servers['pg1']!;
     const served = (): number => primary.peers.length;
+    await until(() => served() >= 4, 'the primary to see them');
     const before = served();
     for (const { socket } of primary.peers.slice(0, 4)) socket.resetAndDestroy();
     await until(() => served() > before, 'the next to be served');
