@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type AddressInfo, type Server } from 'node:net';
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext } from 'node:test';
@@ -175,9 +175,17 @@ export function configFile(t: TestContext, content: object | string): string {
 
 /** A listener that accepts and never says a word. */
 export async function muteServer(t: TestContext): Promise<{ server: Server; port: number }> {
-  const server = createServer(socket => socket.on('error', () => undefined)); // resets are fine
+  const sockets = new Set<Socket>();
+  const server = createServer(socket => {
+    socket.on('error', () => undefined); // resets are fine
+    sockets.add(socket);
+  });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  t.after(() => new Promise(resolve => server.close(resolve)));
+  // Unread they would not see their end, and hold nothing but the closing of the server.
+  t.after(() => {
+    for (const socket of sockets) socket.destroy();
+    return new Promise(resolve => server.close(resolve));
+  });
   return { server, port: (server.address() as AddressInfo).port };
 }
