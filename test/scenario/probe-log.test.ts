@@ -52,7 +52,8 @@ for (const ssl of [false, true]) {
     const sessionsBefore = await Promise.all(nodes.map(node => sessionsOf(node, 0)));
 
     const pointsman = await runBefore(stage, {
-      check: { interval: '20ms', fast_interval: '20ms', reconnect_interval: '200ms' },
+      // Whoever is given up leaves a trace.
+      check: { interval: '20ms', fast_interval: '20ms', reconnect_interval: '200ms', timeout: '20s' },
     });
     t.after(() => pointsman.stop());
     for (const [index, node] of nodes.entries()) {
@@ -74,7 +75,7 @@ for (const ssl of [false, true]) {
 
     // Amid a login nobody can leave without a trace, and this one is amid one most of the time.
     await pointsman.stop();
-    const usual = await runBefore(stage);
+    const usual = await runBefore(stage, { check: { timeout: '20s' } });
     t.after(() => usual.stop());
     for (const node of nodes) {
       await until(`one quiet session at ${node.name}`, async () => {

@@ -101,7 +101,7 @@ describe('readers of three servers', () => {
       backends: {
         app: {
           protocol: 'postgres',
-          check: { user: 'postgres', password: STAGE_PASSWORD, reconnect_interval: 0 },
+          check: { user: 'postgres', password: STAGE_PASSWORD, reconnect_interval: 0, timeout: '20s' },
           slow_start: `${SLOW_START_MS}ms`,
           servers: Object.fromEntries(nodes.map(node => [node.name, server(node)])),
         },

@@ -8,6 +8,9 @@ import { runPointsman, type PointsmanProcess } from '../support/pointsman.ts';
 import { System001, TOKEN } from '../support/system-001.ts';
 import { until } from '../support/wait.ts';
 
+const LOG_LINES_SHOWN = 30;
+const FAILED_STARTS_MAX = 3;
+
 let system: System001;
 let pointsman: PointsmanProcess;
 let restarts = 0;
@@ -25,14 +28,20 @@ after(async () => {
   await system?.dispose();
 });
 
-/** As a service manager: whatever ends it, it is started again. */
-async function startPointsman(): Promise<void> {
-  pointsman = await runPointsman(system.config);
-  void pointsman.exited.then(() => {
+/** As a service manager: whatever ends it, it is started again. It may be killed before it says that it runs. */
+async function startPointsman(failures = 0): Promise<void> {
+  const again = (failed: number): Promise<void> | undefined => {
     if (isOver) return;
     restarts += 1;
-    return startPointsman();
-  });
+    return startPointsman(failed);
+  };
+  try {
+    pointsman = await runPointsman(system.config);
+  } catch (thrown) {
+    if (failures === FAILED_STARTS_MAX) throw thrown;
+    return again(failures + 1);
+  }
+  void pointsman.exited.then(() => again(0));
 }
 
 /** `null` while Pointsman is being started again. */
@@ -42,27 +51,27 @@ async function coffee() {
 }
 
 async function primaryIs(name: string): Promise<void> {
-  const words = `${name} to be the primary`;
-  await until(words, async () => (await coffee())?.primary === name, { deadlineMs: 120_000, everyMs: 50 });
+  await seen(`${name} to be the primary`, async () => (await coffee())?.primary === name);
 }
 
 async function bookIsOver(book: string): Promise<void> {
-  const isDone = async (): Promise<boolean> => {
+  await seen(`${book} to be done`, async () => {
     const runbook = (await coffee())?.runbook ?? null;
     assert.ok(
       runbook?.run?.status !== 'stopped' && runbook?.run?.status !== 'asking',
       JSON.stringify(runbook?.run),
     );
     return runbook?.run === null && runbook.last?.book === book && runbook.last.outcome === 'done';
-  };
-  await until(`${book} to be done`, isDone, { deadlineMs: 120_000, everyMs: 50 }).catch(
-    async (thrown: unknown) => {
-      const log = pointsman.log().slice(-30);
-      throw new Error([thrown, await coffee(), ...log].map(part => JSON.stringify(part)).join('\n'), {
-        cause: thrown,
-      });
-    },
-  );
+  });
+}
+
+/** A failure tells what Pointsman was about. */
+async function seen(what: string, isSo: () => Promise<boolean>): Promise<void> {
+  await until(what, isSo, { deadlineMs: 120_000, everyMs: 50 }).catch(async (thrown: unknown) => {
+    const log = pointsman.log().slice(-LOG_LINES_SHOWN);
+    const told = [await coffee(), ...log].map(part => JSON.stringify(part)).join('\n');
+    throw new Error(`${String(thrown)}\n${told}`, { cause: thrown });
+  });
 }
 
 async function failback(): Promise<void> {

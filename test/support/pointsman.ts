@@ -73,8 +73,10 @@ export async function runPointsman(
   const started = await until(
     'pointsman to run',
     () => {
-      if (child.exitCode !== null) throw new Error(`pointsman ended with ${child.exitCode}:\n${text()}`);
-      return lines().find(line => line['msg'] === 'pointsman runs');
+      const first = lines().find(line => line['msg'] === 'pointsman runs');
+      const ended = child.exitCode ?? child.signalCode;
+      if (first === undefined && ended !== null) throw new Error(`pointsman ended with ${ended}:\n${text()}`);
+      return first;
     },
     { deadlineMs: START_MAX_MS },
   ).catch((thrown: unknown) => {
