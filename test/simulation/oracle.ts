@@ -15,6 +15,8 @@ import { Witness, type Bounds } from './witness.ts';
 export interface OracleSetup extends Bounds {
   readonly policy: 'newest' | 'keep' | 'block' | 'ordered';
   readonly orchestrated: boolean;
+  /** The servers are those that the orchestrator lists. */
+  readonly learned: boolean;
   readonly routes: Readonly<Record<string, string>>;
 }
 
@@ -185,7 +187,8 @@ export class Oracle {
   #resume(next: Witness | null, names: readonly string[]): void {
     if (this.#awaited === null || this.#opinion === 'awaited') return;
     if (names.some(name => this.#names.get(name) === this.#awaited)) this.#followed = this.#awaited;
-    else if (next === null) return;
+    // Whom nobody has listed yet may be listed later. Started without it, an operator has taken it out.
+    else if (next === null && this.#setup.learned) return;
     this.#awaited = null;
   }
 
