@@ -338,8 +338,9 @@ export class Oracle {
     if (objection !== null) this.violation(6, `${address} is elected, though ${objection}`);
     const isFirst = !this.#everFollowed || (this.#isResuming && before === null);
     if (isFirst && !this.#truths.isConfirmed(next, this.#scene())) {
-      const unheard = this.#members.filter(member => !member.isHeard && member.admin !== 'maintenance');
-      const unsure = this.#members.filter(member => member.saysWritable && member.health === 'unknown');
+      const fit = this.#members.filter(({ admin }) => admin !== 'maintenance');
+      const unheard = fit.filter(member => !member.isHeard);
+      const unsure = fit.filter(member => member.saysWritable && member.health === 'unknown');
       if (unsure.length > 0)
         this.violation(6, `${address} is elected while ${unsure[0]?.address} is about to claim it`);
       if (unheard.length > 0)
