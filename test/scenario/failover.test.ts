@@ -10,7 +10,7 @@ import { sleep, until } from '../support/wait.ts';
 
 const WRITERS = 8;
 /** Timed assertions are generous here; bench/failover reports the figures. */
-const GENEROUS_NOTICE_MS = 500;
+const GENEROUS_NOTICE_MS = 1500;
 const GENEROUS_OVERHEAD_MS = 5000;
 
 function assertNobodyElseSuffered(outcome: FailoverOutcome): void {
