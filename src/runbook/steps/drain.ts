@@ -78,10 +78,10 @@ async function drain(deps: DrainDeps, timeoutMs: number, isGivenUp: () => boolea
       if (now === 0 || matched <= sessions.length) return ended(closed, cut, trouble);
       continue;
     }
-    if (clock.now() >= listensUntil) {
-      const pauseMs = Math.min(PAUSE_MS, leftMs);
-      await deps.pause(ids, pauseMs);
-      await pass(clock, pauseMs);
+    // Who was paused up to the end would be cut with what they have sent.
+    if (clock.now() >= listensUntil && leftMs > PAUSE_MS) {
+      await deps.pause(ids, PAUSE_MS);
+      await pass(clock, PAUSE_MS);
       listensUntil = clock.now() + LISTEN_MS;
       continue;
     }

@@ -238,6 +238,12 @@ test('drain: who is amid a transaction when the time is up is cut, and that is s
   assert.ok(tookMs >= 8000);
 });
 
+test('drain: without time for a pause who rests is closed all the same, and nobody is cut', async () => {
+  const { app, detail } = await drained({ timeoutMs: 1000 });
+  assert.deepEqual([app.pauses, app.cutAmid, app.open.length], [[], 0, 0]);
+  assert.equal(detail, `${USERS} sessions closed between two transactions`);
+});
+
 test('drain: where the server can’t be asked, nobody is closed before the time is up, and the reason is told', async () => {
   const { detail } = await drained({
     users: 3,
