@@ -14,12 +14,15 @@ interface Run {
   readonly status: number | null;
   readonly count: string;
   readonly output: string;
+  /** What stands in the failures file. */
+  readonly failures: string;
 }
 
 function runSuite(
   t: TestContext,
   files: Readonly<Record<string, string>>,
   args: readonly string[] = [],
+  slower = 1,
 ): Run {
   const root = mkdtempSync(join(tmpdir(), 'pointsman-runner-'));
   t.after(() => rmSync(root, { recursive: true }));
@@ -27,15 +30,22 @@ function runSuite(
     mkdirSync(dirname(join(root, path)), { recursive: true });
     writeFileSync(join(root, path), `import { test, describe, before } from 'node:test';\n${text}`);
   }
-  const env = { ...process.env };
+  const env: NodeJS.ProcessEnv = { ...process.env, POINTSMAN_TEST_PACE: String(slower) };
   delete env['NODE_TEST_CONTEXT'];
   const countFile = join(root, 'count');
+  const failuresFile = join(root, 'failures');
+  writeFileSync(failuresFile, '');
   const { status, stdout } = spawnSync(
     process.execPath,
-    [runner, '--tests', root, '--count-file', countFile, ...args],
+    [runner, '--tests', root, '--count-file', countFile, '--failures-file', failuresFile, ...args],
     { env, encoding: 'utf8' },
   );
-  return { status, count: readFileSync(countFile, 'utf8').trim(), output: stdout };
+  return {
+    status,
+    count: readFileSync(countFile, 'utf8').trim(),
+    output: stdout,
+    failures: readFileSync(failuresFile, 'utf8'),
+  };
 }
 
 const good = `test('good', () => {});`;
@@ -102,6 +112,20 @@ for (const [what, text, count, says] of reds) {
   });
 }
 
+test('test runner: on a machine three times slower than usual a file has three times as long', t => {
+  const slow = `${good} setTimeout(() => {}, 2500);`;
+  const run = runSuite(t, { 'unit/a.test.mjs': slow }, ['--idle-limit-ms', '1500'], 3);
+  assert.deepEqual([run.status, run.count], [0, '1 0'], run.output);
+});
+
+test('test runner: of many failures each is told briefly, and the last lines name them all', t => {
+  const fails = `test('bad', () => { throw new Error('begins' + 'x'.repeat(90_000) + 'ends'); });`;
+  const { failures } = runSuite(t, { 'unit/a.test.mjs': fails, 'unit/b.test.mjs': fails });
+  assert.equal(failures.match(/begins/g)?.length, 2);
+  assert.ok(failures.length < 10_000, `${failures.length} characters`);
+  assert.match(failures, /\n✖ unit\/a\.test\.mjs: bad\n✖ unit\/b\.test\.mjs: bad\n$/);
+});
+
 test('test runner: a run that finds no tests is red', t => {
   const { status, count } = runSuite(t, {});
   assert.deepEqual([status, count], [1, '0 1']);
@@ -145,6 +169,14 @@ test('test runner: with --rerun-alone a file that starts servers is judged by it
   assert.deepEqual([status, count], [0, '1 0'], output);
   assert.match(output, /the first reason/);
   assert.match(output, /scenario\/a\.test\.mjs passed only when it was run again, alone/);
+});
+
+test('test runner: what the first run of such a file left behind is judged with it', t => {
+  const leaves = `import { spawn } from 'node:child_process';
+    ${once.replace('if (!ran)', "if (!ran) spawn('sleep', ['60'], { detached: true, stdio: 'ignore' }).unref();\n  if (!ran)")}`;
+  const { status, count, output } = runSuite(t, { 'scenario/a.test.mjs': leaves }, ['--rerun-alone', '1']);
+  assert.deepEqual([status, count], [0, '1 0'], output);
+  assert.match(output, /killed, left behind: sleep 60/);
 });
 
 const unforgiven: readonly (readonly [

@@ -10,6 +10,7 @@ import { freePort } from '../../src/cli/demo/free-port.ts';
 import { debianBinaries, makeServerDirectory } from '../../src/cli/demo/postgres-binaries.ts';
 import { type Address } from '../../src/core/address.ts';
 import { KeptPostgres } from './pgaf-node.ts';
+import { pace } from './pace.ts';
 import { until } from './wait.ts';
 
 /**
@@ -18,10 +19,10 @@ import { until } from './wait.ts';
  */
 const usualTimings = {
   health_check_period: 200,
-  health_check_timeout: 3000,
+  health_check_timeout: Math.round(3000 * pace),
   health_check_max_retries: 2,
   health_check_retry_delay: 100,
-  node_considered_unhealthy_timeout: 5000,
+  node_considered_unhealthy_timeout: Math.round(5000 * pace),
   primary_demote_timeout: 1000,
   startup_grace_period: 1000,
 };

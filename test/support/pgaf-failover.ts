@@ -7,6 +7,9 @@ import { type PgafCluster } from './pgaf-cluster.ts';
 import { takeoverAfter, type Blow, type Ousted } from './takeover.ts';
 import { sleep, until, within } from './wait.ts';
 
+/** Times as long as it was answered for: many readers would else leave a slow machine no time for anything else. */
+const RESTS = 10;
+
 /** `crash`: the postmaster alone is killed; its `pg_autoctl` starts it again, and the monitor may be quicker. */
 export type PgafFault = 'kill' | 'freeze' | 'switchover' | 'crash';
 
@@ -66,9 +69,10 @@ export class Reader {
         );
         if (rows[0] !== undefined) this.sessions.push(rows[0]);
         while (this.#running) {
+          const askedAt = performance.now();
           await client.query('SELECT count(*) FROM ledger WHERE seq < 10');
           this.answers += 1;
-          await sleep(10);
+          await sleep(RESTS * (performance.now() - askedAt));
         }
       } catch (thrown) {
         const code = (thrown as { code?: string }).code ?? String(thrown);

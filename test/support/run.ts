@@ -9,6 +9,7 @@ import { appendFileSync, readdirSync, readFileSync, writeFileSync } from 'node:f
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { endLeftovers, markChildren } from './leftovers.ts';
+import { measurePace } from './pace.ts';
 import { runFile, type FileResult } from './run-file.ts';
 import { sleep } from './wait.ts';
 
@@ -22,6 +23,8 @@ const PRESSURE_LOOK_MS = 500;
 /** Where time goes is what keeps the suite short: the whole of it must not take more than a quarter of an hour. */
 const TIME_SHOWN_FROM_MS = 1_000;
 const LEFTOVER_GRACE_MS = 5_000;
+/** Characters of a failed file's account where all failures are told at once. */
+const ACCOUNT_MAX = 3_000;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -40,6 +43,8 @@ const { values, positionals } = parseArgs({
 const testsDirectory = resolve(values.tests);
 const apartMs = Number(values['apart-ms']);
 const suiteDeadline = performance.now() + Number(values['suite-limit-ms']);
+
+const pace = measurePace();
 
 const results: FileResult[] = [];
 /** Files that passed only when they were run again. */
@@ -79,8 +84,8 @@ async function runOne(path: string): Promise<void> {
     record({ file: path, reason: `not run: the whole suite took more than ${values['suite-limit-ms']} ms` });
     return;
   }
-  const totalMs = Math.min(Number(values['file-limit-ms']), leftMs);
-  const limits = { idleMs: Number(values['idle-limit-ms']), totalMs };
+  const totalMs = Math.min(Number(values['file-limit-ms']) * pace, leftMs);
+  const limits = { idleMs: Number(values['idle-limit-ms']) * pace, totalMs };
   report({ ...(await runFile(join(testsDirectory, path), limits)), file: path });
 }
 
@@ -88,9 +93,12 @@ async function runOne(path: string): Promise<void> {
  * Files with real servers that failed beside others are judged by a run on their own, and named: two processors may not have
  * had the time for three of them. Not if there are many: then it isn't the machine.
  */
-async function runFailedAlone(files: readonly string[]): Promise<void> {
+async function runFailedAlone(files: readonly string[], mark: string): Promise<void> {
   const failed = results.filter(({ file, failures }) => failures.length > 0 && files.includes(file));
-  if (failed.length > Number(values['rerun-alone'])) return;
+  if (failed.length === 0 || failed.length > Number(values['rerun-alone'])) return;
+  // What a failed run left behind is judged with it, and must not stand beside the next.
+  for (const { command } of await endLeftovers(mark, LEFTOVER_GRACE_MS))
+    write(`killed, left behind: ${command}`);
   for (const before of failed) {
     results.splice(results.indexOf(before), 1);
     write(`${before.file} failed and is run again, alone; it failed for:`);
@@ -128,11 +136,20 @@ async function runGroup(kind: string, files: readonly string[]): Promise<void> {
       }
     }),
   );
-  if (WAITING.has(kind)) await runFailedAlone(files);
+  if (WAITING.has(kind)) await runFailedAlone(files, mark);
   for (const { pid, command } of await endLeftovers(mark, LEFTOVER_GRACE_MS)) {
-    record({ file: files.join(', '), reason: `left process ${pid} behind (killed now): ${command}` });
+    record({
+      file: files.length === 1 ? kind : `one of ${kind}`,
+      reason: `left process ${pid} behind (killed now): ${command}`,
+    });
   }
 }
+
+/** Its beginning, which says what, and its end, which is the newest: where many failed, each is to be seen. */
+const short = (account: string): string =>
+  account.length <= ACCOUNT_MAX
+    ? account
+    : `${account.slice(0, ACCOUNT_MAX / 2)}\n[…]\n${account.slice(-ACCOUNT_MAX / 2)}`;
 
 const kindOf = (path: string): string => path.split('/')[0] ?? path;
 const files = testFiles(positionals);
@@ -159,8 +176,15 @@ write(`\nNode ${process.version}: ${passedCount} passed, ${failedCount} failed i
 if (values['count-file'] !== undefined)
   writeFileSync(values['count-file'], `${passedCount} ${failedCount}\n`);
 if (values['failures-file'] !== undefined) {
-  const head = `Node ${process.version}:`;
-  const told = [...accounts, ...unsteady.map(file => `${file} passed only when it was run again, alone`)];
-  if (told.length > 0) appendFileSync(values['failures-file'], `${[head, ...told].join('\n')}\n`);
+  const names = failedResults.flatMap(({ file, failures }) =>
+    failures.map(({ name }) => `✖ ${file}: ${name}`),
+  );
+  const told = [
+    ...accounts.map(short),
+    ...names,
+    ...unsteady.map(file => `${file} passed only when it was run again, alone`),
+  ];
+  if (told.length > 0)
+    appendFileSync(values['failures-file'], `${[`Node ${process.version}:`, ...told].join('\n')}\n`);
 }
 process.exitCode = failedCount === 0 ? 0 : 1;
