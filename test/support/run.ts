@@ -176,9 +176,9 @@ write(`\nNode ${process.version}: ${passedCount} passed, ${failedCount} failed i
 if (values['count-file'] !== undefined)
   writeFileSync(values['count-file'], `${passedCount} ${failedCount}\n`);
 if (values['failures-file'] !== undefined) {
-  const names = failedResults.flatMap(({ file, failures }) =>
-    failures.map(({ name }) => `✖ ${file}: ${name}`),
-  );
+  const names = failedResults
+    .flatMap(({ file, failures }) => failures.map(({ name }) => `✖ ${file}: ${name}`))
+    .sort();
   const told = [
     ...accounts.map(short),
     ...names,
