@@ -61,6 +61,13 @@ export const serverMaxConnections = z.int().min(1).max(1_000_000).optional().met
   sample: 90,
 });
 
+/** Of every backend: learned servers have no entry of their own that could say it. */
+export const maxConnectionsPerServer = z.int().min(1).max(1_000_000).optional().meta({
+  description:
+    '`max_connections` of every server that has none of its own, of those that are learned too. Left out: no such limit.',
+  sample: 90,
+});
+
 const redis = z
   .strictObject({
     address: address().meta({ description: 'host:port of the Redis server.', sample: '10.0.0.9:6379' }),

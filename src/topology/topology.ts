@@ -35,6 +35,8 @@ export type BackendSpec = ElectionRules & {
   readonly slowStartMs: number;
   /** What its frontends ask of replicas. Left out: nothing. */
   readonly reads?: ReadWants;
+  /** Of each server whose spec has no limit of its own. Left out or `null`: any number. */
+  readonly maxConnectionsPerServer?: number | null;
   readonly circuitBreaker?: CircuitBreakerConfig | null;
   readonly surge?: SurgeConfig | null;
   /** Left out: none is sent. */
@@ -185,8 +187,9 @@ export class Topology {
    * another address is without a server for one change between: its sessions end with that. What an operator decided stays
    * with the name of a configured server, and with the address of a learned one.
    */
-  setMembers(backend: string, members: readonly ServerSpec[]): void {
+  setMembers(backend: string, told: readonly ServerSpec[]): void {
     const state = this.#state(backend);
+    const members = told.map(member => limited(state.spec, member));
     const { servers } = state.view;
     const known = new Map(servers.map(view => [view.name, view]));
     const staying = members.filter(member => isSame(known.get(member.name), member));
@@ -223,7 +226,9 @@ export class Topology {
     state.elector = state.elector.under(spec);
     state.resumption.follow(spec);
     state.view = Object.freeze({ ...state.view, ...configured(spec), notes });
-    this.#renew(state, state.view.servers, at, { all: true });
+    // Those that are configured get theirs with `setMembers`.
+    const servers = spec.slots === undefined ? state.view.servers : state.view.servers.map(relimited(spec));
+    this.#renew(state, servers, at, { all: true });
   }
 
   /** `reporter`: who has just answered. `before`: the view that was published last, where it isn't the newest. */
@@ -293,6 +298,18 @@ const configured = (spec: BackendSpec) => ({
   sendProxy: spec.sendProxy ?? null,
 });
 
+const limited = (spec: BackendSpec, member: ServerSpec): ServerSpec => ({
+  ...member,
+  maxConnections: member.maxConnections ?? spec.maxConnectionsPerServer ?? null,
+});
+
+const relimited =
+  ({ maxConnectionsPerServer = null }: BackendSpec) =>
+  (learned: ServerView): ServerView =>
+    learned.maxConnections === maxConnectionsPerServer
+      ? learned
+      : Object.freeze({ ...learned, maxConnections: maxConnectionsPerServer });
+
 function isSameNature(one: BackendSpec, other: BackendSpec): boolean {
   return one.protocol === other.protocol && (one.slots === undefined) === (other.slots === undefined);
 }
@@ -300,10 +317,11 @@ function isSameNature(one: BackendSpec, other: BackendSpec): boolean {
 function initialState(spec: BackendSpec, resumption: Resumption, directive: Directive | null): BackendState {
   const elector = electorFor(spec, resumption.past);
   const opinion = spec.orchestrator === undefined ? null : 'awaited';
-  const members: readonly ServerSpec[] =
+  const known: readonly ServerSpec[] =
     spec.slots === undefined
       ? spec.servers
       : resumption.members.map(({ name, address }) => ({ name, address, weight: LEARNED_WEIGHT }));
+  const members = known.map(member => limited(spec, member));
   const primary = opinion === null ? resumption.primaryAmong(members) : null;
   if (primary !== null) resumption.endWaiting();
   const view: BackendView = Object.freeze({

@@ -8,6 +8,7 @@ import { Client } from 'pg';
 import { embeddedBinaries } from '../../src/cli/demo/postgres-binaries.ts';
 import { PostgresNode } from '../../src/cli/demo/postgres-node.ts';
 import { type Address } from '../../src/core/address.ts';
+import { DnsServer } from '../support/dns.ts';
 import { runPointsman, type PointsmanProcess } from '../support/pointsman.ts';
 import { RedisNode } from '../support/redis.ts';
 import { sleep, until } from '../support/wait.ts';
@@ -24,21 +25,13 @@ async function run(t: TestContext, config: object): Promise<PointsmanProcess> {
 const metric = async (pointsman: PointsmanProcess, name: string): Promise<number> =>
   Number(new RegExp(`^pointsman_${name}\\{[^}]*\\} (\\S+)$`, 'm').exec(await pointsman.metrics())?.[1]);
 
-test('limits: 40 clients share the 5 connections that a PostgreSQL server may have: all are served, none is refused', async t => {
-  const node = await PostgresNode.create({ name: 'pg1', binaries: embeddedBinaries() });
-  t.after(() => node.dispose());
-  await node.start();
+/** Forty clients, each with a session for a moment. */
+async function share(t: TestContext, config: object, server: string): Promise<void> {
   const pointsman = await run(t, {
     frontends: { app: { bind, backend: 'app', hold: '60s' } },
-    backends: {
-      app: {
-        protocol: 'postgres',
-        check: { user: 'postgres' },
-        servers: { pg1: { address: `127.0.0.1:${node.port}`, max_connections: 5 } },
-      },
-    },
+    ...config,
   });
-  await until('the primary', async () => (await pointsman.state()).backends[0]?.primary === 'pg1');
+  await until('the primary', async () => (await pointsman.state()).backends[0]?.primary === server);
   let most = 0;
   const work = async (number: number): Promise<void> => {
     const client = new Client({
@@ -60,6 +53,32 @@ test('limits: 40 clients share the 5 connections that a PostgreSQL server may ha
   const { backends } = await pointsman.state();
   assert.equal(backends[0]?.servers[0]?.max_connections, 5);
   assert.equal(await metric(pointsman, 'server_connections_max'), 5);
+}
+
+async function postgres(t: TestContext): Promise<PostgresNode> {
+  const node = await PostgresNode.create({ name: 'pg1', binaries: embeddedBinaries() });
+  t.after(() => node.dispose());
+  await node.start();
+  return node;
+}
+
+test('limits: 40 clients share the 5 connections that a PostgreSQL server may have: all are served, none is refused', async t => {
+  const node = await postgres(t);
+  const servers = { pg1: { address: `127.0.0.1:${node.port}`, max_connections: 5 } };
+  const app = { protocol: 'postgres', check: { user: 'postgres' }, servers };
+  await share(t, { backends: { app } }, 'pg1');
+});
+
+test('limits: a server that is learned has the limit of its backend’s servers', async t => {
+  const node = await postgres(t);
+  const dns = await DnsServer.start(t, { 'db.internal': ['127.0.0.1'] });
+  const app = {
+    protocol: 'postgres',
+    check: { user: 'postgres' },
+    dns: { name: 'db.internal', port: node.port },
+    max_connections_per_server: 5,
+  };
+  await share(t, { dns: { servers: [dns.address] }, backends: { app } }, 'postgres-1');
 });
 
 interface Load {

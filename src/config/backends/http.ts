@@ -14,7 +14,7 @@ import {
 } from './common.ts';
 import { discovery } from '../schema-dns.ts';
 import { serversTls } from '../schema-tls.ts';
-import { circuitBreaker } from '../schema-limits.ts';
+import { circuitBreaker, maxConnectionsPerServer } from '../schema-limits.ts';
 
 /** RFC 9110, section 5.6.2. */
 const token = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
@@ -94,6 +94,7 @@ export const httpBackend = z
     tls: serversTls,
     send_proxy: sendProxy,
     slow_start: slowStart('10s'),
+    max_connections_per_server: maxConnectionsPerServer,
     circuit_breaker: circuitBreaker,
     dns: discovery,
     servers: servers('web', 8080).optional(),
@@ -104,6 +105,7 @@ export const httpBackend = z
     tls: b.tls ?? null,
     sendProxy: b.send_proxy ?? null,
     slowStartMs: b.slow_start,
+    maxConnectionsPerServer: b.max_connections_per_server ?? null,
     circuitBreaker: b.circuit_breaker ?? null,
     surge: null,
     dns: b.dns ?? null,

@@ -18,7 +18,7 @@ import {
 } from './common.ts';
 import { discovery } from '../schema-dns.ts';
 import { serversTls } from '../schema-tls.ts';
-import { circuitBreaker, surge } from '../schema-limits.ts';
+import { circuitBreaker, maxConnectionsPerServer, surge } from '../schema-limits.ts';
 
 const mysqlCheck = z
   .strictObject({
@@ -65,6 +65,7 @@ export const mysqlBackend = z
     tls: serversTls,
     send_proxy: sendProxy,
     slow_start: slowStart('0s'),
+    max_connections_per_server: maxConnectionsPerServer,
     circuit_breaker: circuitBreaker,
     surge,
     dns: discovery,
@@ -78,6 +79,7 @@ export const mysqlBackend = z
     tls: b.tls ?? null,
     sendProxy: b.send_proxy ?? null,
     slowStartMs: b.slow_start,
+    maxConnectionsPerServer: b.max_connections_per_server ?? null,
     circuitBreaker: b.circuit_breaker ?? null,
     surge: b.surge ?? null,
     dns: b.dns ?? null,

@@ -18,7 +18,7 @@ import {
 } from './common.ts';
 import { discovery } from '../schema-dns.ts';
 import { serversTls } from '../schema-tls.ts';
-import { circuitBreaker, surge } from '../schema-limits.ts';
+import { circuitBreaker, maxConnectionsPerServer, surge } from '../schema-limits.ts';
 import { patroni, pgAutoFailover } from './postgres-orchestrators.ts';
 
 const path = z
@@ -86,6 +86,7 @@ export const postgresBackend = z
     patroni,
     tls: serversTls,
     slow_start: slowStart('0s'),
+    max_connections_per_server: maxConnectionsPerServer,
     circuit_breaker: circuitBreaker,
     surge,
     dns: discovery,
@@ -99,6 +100,7 @@ export const postgresBackend = z
     patroni: b.patroni ?? null,
     tls: b.tls ?? null,
     slowStartMs: b.slow_start,
+    maxConnectionsPerServer: b.max_connections_per_server ?? null,
     circuitBreaker: b.circuit_breaker ?? null,
     surge: b.surge ?? null,
     dns: b.dns ?? null,

@@ -16,7 +16,7 @@ import {
 } from './common.ts';
 import { discovery } from '../schema-dns.ts';
 import { serversTls } from '../schema-tls.ts';
-import { circuitBreaker, surge } from '../schema-limits.ts';
+import { circuitBreaker, maxConnectionsPerServer, surge } from '../schema-limits.ts';
 
 const user = z.string().min(1).max(256).optional().meta({
   description: 'The ACL user. Left out: the password alone is sent, as for `requirepass`.',
@@ -89,6 +89,7 @@ export const redisBackend = z
     multiple_writers: multipleWriters('the one that the replicas follow, or with the longest common history'),
     tls: serversTls,
     slow_start: slowStart('0s'),
+    max_connections_per_server: maxConnectionsPerServer,
     circuit_breaker: circuitBreaker,
     surge,
     dns: discovery,
@@ -101,6 +102,7 @@ export const redisBackend = z
     multipleWriters: b.multiple_writers,
     tls: b.tls ?? null,
     slowStartMs: b.slow_start,
+    maxConnectionsPerServer: b.max_connections_per_server ?? null,
     circuitBreaker: b.circuit_breaker ?? null,
     surge: b.surge ?? null,
     dns: b.dns ?? null,

@@ -13,7 +13,7 @@ import {
 } from './common.ts';
 import { discovery } from '../schema-dns.ts';
 import { serversTls } from '../schema-tls.ts';
-import { circuitBreaker } from '../schema-limits.ts';
+import { circuitBreaker, maxConnectionsPerServer } from '../schema-limits.ts';
 
 const tcpCheck = z
   .strictObject({
@@ -42,6 +42,7 @@ export const tcpBackend = z
     tls: serversTls,
     send_proxy: sendProxy,
     slow_start: slowStart('0s'),
+    max_connections_per_server: maxConnectionsPerServer,
     circuit_breaker: circuitBreaker,
     dns: discovery,
     servers: servers('node', 7000).optional(),
@@ -52,6 +53,7 @@ export const tcpBackend = z
     tls: b.tls ?? null,
     sendProxy: b.send_proxy ?? null,
     slowStartMs: b.slow_start,
+    maxConnectionsPerServer: b.max_connections_per_server ?? null,
     circuitBreaker: b.circuit_breaker ?? null,
     surge: null,
     dns: b.dns ?? null,

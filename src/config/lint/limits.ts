@@ -51,6 +51,20 @@ const surgeNeedsPrimary: Rule = config =>
     ];
   });
 
+const perServerReachesOne: Rule = config =>
+  Object.keys(config.backends).flatMap(name => {
+    const { maxConnectionsPerServer = null, servers = {} } = backendOf(config, name) ?? {};
+    const own = Object.values(servers);
+    if (maxConnectionsPerServer === null || own.length === 0) return [];
+    if (own.some(({ maxConnections }) => maxConnections === null)) return [];
+    return [
+      warning(
+        ['backends', name, 'max_connections_per_server'],
+        'does nothing: every server has max_connections of its own',
+      ),
+    ];
+  });
+
 export const limitRules: readonly Rule[] = [
   limitsSomething,
   burstNeedsRate('burst', 'per_ip'),
@@ -59,4 +73,5 @@ export const limitRules: readonly Rule[] = [
   storeNeedsSharing,
   perIpCanFill,
   surgeNeedsPrimary,
+  perServerReachesOne,
 ];

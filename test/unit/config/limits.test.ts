@@ -68,6 +68,32 @@ test('limits: of servers, circuit breaker and surge are read with their defaults
   assert.deepEqual([servers['pg1']!.maxConnections, servers['pg2']!.maxConnections], [null, 90]);
 });
 
+test('limits: what each server may have is a key of every protocol’s backend, and has no default', () => {
+  const { app } = configOf(backend('    max_connections_per_server: 90'), AROUND).backends;
+  assert.equal(app?.maxConnectionsPerServer, 90);
+  assert.equal(configOf(VALID, AROUND).backends['app']?.maxConnectionsPerServer, null);
+  for (const protocol of ['tcp', 'http', 'mysql', 'redis']) {
+    const check = protocol === 'mysql' ? '{ user: probe }' : '{}';
+    const text = `frontends:\n  app: { bind: 127.0.0.1:7000, backend: app, route: any }
+backends:
+  app: { protocol: ${protocol}, check: ${check}, max_connections_per_server: 7, servers: { a: 10.0.0.1:1 } }\n`;
+    assert.equal(configOf(text).backends['app']?.maxConnectionsPerServer, 7, protocol);
+  }
+});
+
+test('limits: one for each server that no server needs is warned of', () => {
+  const text = variant(
+    'pg1: 10.0.0.1:5432',
+    'pg1: { address: 10.0.0.1:5432, max_connections: 80 }',
+    variant(
+      'pg2: { address: 10.0.0.2:5432 }',
+      'pg2: { address: 10.0.0.2:5432, max_connections: 90 }',
+      backend('    max_connections_per_server: 70'),
+    ),
+  );
+  assert.match(warnings(text, AROUND)[0] ?? '', /max_connections_per_server: does nothing: every server has/);
+});
+
 test('limits: what would do nothing is an error', () => {
   const cases: readonly (readonly [string, RegExp])[] = [
     [frontend('    rate_limit: {}'), /rate_limit: limits nothing/],

@@ -46,6 +46,7 @@ test('tcp: its check may be left out, and has the defaults of a PostgreSQL check
     tls: null,
     sendProxy: null,
     slowStartMs: 0,
+    maxConnectionsPerServer: null,
     circuitBreaker: null,
     surge: null,
     dns: null,
@@ -139,7 +140,7 @@ const mistakes: readonly (readonly [
     'multiple_writers',
     { '    servers: { c1': '    multiple_writers: keep\n    servers: { c1' },
     [
-      '22:5 backends.cache.multiple_writers: unknown key "multiple_writers": it is for protocol postgres, mysql or redis, and this is tcp; known here: protocol, check, tls, send_proxy, slow_start, circuit_breaker, dns, servers',
+      '22:5 backends.cache.multiple_writers: unknown key "multiple_writers": it is for protocol postgres, mysql or redis, and this is tcp; known here: protocol, check, tls, send_proxy, slow_start, max_connections_per_server, circuit_breaker, dns, servers',
     ],
   ],
   [
@@ -156,7 +157,7 @@ const mistakes: readonly (readonly [
     'a word that only another protocol knows elsewhere',
     { '    servers: { c1': '    database: x\n    servers: { c1' },
     [
-      '22:5 backends.cache.database: unknown key "database"; known here: protocol, check, tls, send_proxy, slow_start, circuit_breaker, dns, servers',
+      '22:5 backends.cache.database: unknown key "database"; known here: protocol, check, tls, send_proxy, slow_start, max_connections_per_server, circuit_breaker, dns, servers',
     ],
   ],
   [
@@ -249,7 +250,16 @@ test('tcp: no lack of a password is complained of, and hold 0 is not about a pri
   assert.deepEqual(load(changed({ 'route: any': 'route: any\n    hold: 0' })).warnings, []);
 });
 
-const KEYS = ['check', 'circuit_breaker', 'dns', 'protocol', 'servers', 'slow_start', 'tls'];
+const KEYS = [
+  'check',
+  'circuit_breaker',
+  'dns',
+  'max_connections_per_server',
+  'protocol',
+  'servers',
+  'slow_start',
+  'tls',
+];
 /** Of protocols whose servers may understand a PROXY header. */
 const HEARING = [...KEYS, 'send_proxy'].sort();
 

@@ -2,30 +2,27 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { describeChange } from '../../../src/topology/describe.ts';
 import { type BackendChange } from '../../../src/topology/model.ts';
-import { Topology } from '../../../src/topology/topology.ts';
+import { Topology, type BackendSpec } from '../../../src/topology/topology.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { pass, passReplica, up } from '../../support/views.ts';
 
 const history = (replicationId: string, runId: string) =>
   ({ kind: 'redis', replicationId, offset: 10, previous: null, runId }) as const;
 
-function learning() {
-  const topology = new Topology(
-    [
-      {
-        name: 'cache',
-        protocol: 'redis',
-        multipleWriters: 'newest',
-        settleMs: 0,
-        servers: [],
-        slots: ['redis-1', 'redis-2', 'redis-3'],
-        orchestrator: 'the Sentinels',
-        freshnessMs: 1000,
-        slowStartMs: 0,
-      },
-    ],
-    new FakeClock(),
-  );
+const configured: BackendSpec = {
+  name: 'cache',
+  protocol: 'redis',
+  multipleWriters: 'newest',
+  settleMs: 0,
+  servers: [],
+  orchestrator: 'the Sentinels',
+  freshnessMs: 1000,
+  slowStartMs: 0,
+};
+const cache: BackendSpec = { ...configured, slots: ['redis-1', 'redis-2', 'redis-3'] };
+
+function learning(spec: BackendSpec = cache) {
+  const topology = new Topology([spec], new FakeClock());
   const changes: BackendChange[] = [];
   topology.changes.subscribe(change => changes.push(change));
   const member = (name: string, port: number) => ({ name, address: { host: '10.0.0.1', port }, weight: 100 });
@@ -141,4 +138,33 @@ test('membership: a primary whose name moves is none, before its new address is 
     [pg1?.address.host, pg1?.host, pg1?.result, pg1?.admin],
     ['10.0.0.9', 'pg1.internal', null, 'drain'],
   );
+});
+
+test('membership: learned servers have the limit of their backend, and another one after a reload', () => {
+  const { topology, changes, member } = learning({ ...cache, maxConnectionsPerServer: 90 });
+  const limits = () => topology.view('cache').servers.map(({ maxConnections }) => maxConnections);
+  const both = [member('redis-1', 1), member('redis-2', 2)];
+  topology.setMembers('cache', both);
+  assert.deepEqual(limits(), [90, 90]);
+  topology.reconfigure([{ ...cache, maxConnectionsPerServer: 70 }]);
+  assert.deepEqual(limits(), [70, 70]);
+  const count = changes.length;
+  topology.setMembers('cache', both);
+  assert.equal(changes.length, count, 'told again, they are as they were');
+  topology.reconfigure([cache]);
+  assert.deepEqual(limits(), [null, null]);
+});
+
+test('membership: a configured server with a limit of its own keeps it', () => {
+  const servers = [
+    { name: 'redis-1', address: { host: '10.0.0.1', port: 1 }, weight: 100, maxConnections: 5 },
+    { name: 'redis-2', address: { host: '10.0.0.1', port: 2 }, weight: 100, maxConnections: null },
+  ];
+  const spec: BackendSpec = { ...configured, servers, maxConnectionsPerServer: 90 };
+  const topology = new Topology([spec], new FakeClock());
+  const limits = () => topology.view('cache').servers.map(({ maxConnections }) => maxConnections);
+  assert.deepEqual(limits(), [5, 90]);
+  topology.reconfigure([{ ...spec, maxConnectionsPerServer: 70 }]);
+  topology.setMembers('cache', servers);
+  assert.deepEqual(limits(), [5, 70]);
 });
