@@ -6,12 +6,15 @@ import { Client } from 'pg';
 import { debianBinaries, embeddedBinaries } from '../../src/cli/demo/postgres-binaries.ts';
 import { performFailover, type FailoverOutcome } from '../support/failover.ts';
 import { Newcomers, startPair, startWriters, type Pair } from '../support/pair.ts';
+import { pace } from '../support/pace.ts';
 import { sleep, until } from '../support/wait.ts';
 
 const WRITERS = 8;
 /** Timed assertions are generous here; bench/failover reports the figures. */
-const GENEROUS_NOTICE_MS = 1500;
-const GENEROUS_OVERHEAD_MS = 5000;
+const GENEROUS_NOTICE_MS = 1500 * pace;
+const GENEROUS_OVERHEAD_MS = 5000 * pace;
+const CHECK_TIMEOUT_MS = Math.round(1000 * pace);
+const FALL = 2;
 
 function assertNobodyElseSuffered(outcome: FailoverOutcome): void {
   assert.equal(outcome.readOnlyAnswers, 0, 'no statement through the primary port answers 25006');
@@ -102,7 +105,8 @@ describe('kill -9 of the primary (PostgreSQL 18)', () => {
 describe('the primary frozen (PostgreSQL 15)', () => {
   let pair: Pair;
   before(async () => {
-    pair = await startPair(debianBinaries());
+    const check = { timeout: `${CHECK_TIMEOUT_MS}ms`, fall: FALL };
+    pair = await startPair(debianBinaries(), { check });
   });
   after(() => pair.dispose());
 
@@ -114,10 +118,12 @@ describe('the primary frozen (PostgreSQL 15)', () => {
       promoteAfterMs: 0,
       afterDetection: true,
     });
-    const timeoutTimesFall = 2000;
     const tick = 1100 + 50;
-    const slack = 500;
-    assert.ok(outcome.givenUpMs < timeoutTimesFall + tick + slack, `given up after ${outcome.givenUpMs} ms`);
+    const slack = 500 * pace;
+    assert.ok(
+      outcome.givenUpMs < CHECK_TIMEOUT_MS * FALL + tick + slack,
+      `given up after ${outcome.givenUpMs} ms`,
+    );
     assert.ok(
       outcome.incident.sessions_closed >= WRITERS,
       `${outcome.incident.sessions_closed} sessions closed`,

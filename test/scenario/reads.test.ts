@@ -97,6 +97,7 @@ describe('readers of three servers', () => {
           ...{ bind: '127.0.0.1:0', backend: 'app', route: 'replica-or-primary' },
           ...{ balance: 'roundrobin', max_lag: '10s' },
         },
+        sync: { bind: '127.0.0.1:0', backend: 'app', route: 'replica', synchronous_only: true, hold: '60s' },
       },
       backends: {
         app: {
@@ -129,8 +130,8 @@ describe('readers of three servers', () => {
     return receivedBy([pg2, pg3]).map((received, index) => (received - (earlier[index] ?? 0)) / count);
   }
 
-  async function session(): Promise<{ client: Client; port: number; lost: () => boolean }> {
-    const client = new Client(clientOptions(pointsman.frontend('ro')));
+  async function session(through = 'ro'): Promise<{ client: Client; port: number; lost: () => boolean }> {
+    const client = new Client(clientOptions(pointsman.frontend(through)));
     let lost = false;
     client.on('error', () => (lost = true));
     await client.connect();
@@ -156,6 +157,29 @@ describe('readers of three servers', () => {
       });
     });
   }
+
+  test('synchronous_only: the replica that commits wait for, and nobody while they wait for none', async () => {
+    const waitFor = async (names: string): Promise<void> => {
+      await pg1.query(`alter system set synchronous_standby_names = '${names}'`);
+      await pg1.query('select pg_reload_conf()');
+    };
+    const early = session('sync');
+    const held = async (): Promise<number | undefined> =>
+      (await pointsman.state()).frontends.find(({ name }) => name === 'sync')?.held;
+    await until('the first to wait', async () => (await held()) === 1);
+    await waitFor('pg3');
+    assert.equal((await early).port, pg3.port);
+    await waitFor('pg2');
+    await until('readers to go to pg2', async () => {
+      const { client, port } = await session('sync');
+      await client.end();
+      return port === pg2.port;
+    });
+    const reader = await early;
+    assert.equal(reader.lost(), false, 'whoever reads at the other goes on');
+    await reader.client.end();
+    await waitFor('');
+  });
 
   test('psql of PostgreSQL 18: Ctrl-C with a long key cancels at the replica, from whichever worker', async t => {
     const { at, lengths } = await hopTo(pointsman.frontend('ro'), t);

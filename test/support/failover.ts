@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { type Address } from '../../src/core/address.ts';
+import { pace } from './pace.ts';
 import { type IncidentJson } from './pointsman.ts';
 import { whenWritable, type Pair, type Servers } from './pair.ts';
 import { Traffic, type FailoverFigures, type Fault } from './traffic.ts';
@@ -30,7 +31,7 @@ export interface FailoverOutcome extends FailoverFigures {
 }
 
 const SETTLE_MS = 500;
-const DETECTION_MAX_MS = 5000;
+const DETECTION_MAX_MS = 5000 * pace;
 const PROMOTION_MAX_MS = 15_000;
 
 export async function performFailover(pair: Pair, plan: FailoverPlan): Promise<FailoverOutcome> {
