@@ -112,7 +112,7 @@ for (const [what, text, count, says] of reds) {
   });
 }
 
-test('test runner: on a machine three times slower than usual a file has three times as long', t => {
+test('test runner: on a machine three times slower than usual a file has longer', t => {
   const slow = `${good} setTimeout(() => {}, 2500);`;
   const run = runSuite(t, { 'unit/a.test.mjs': slow }, ['--idle-limit-ms', '1500'], 3);
   assert.deepEqual([run.status, run.count], [0, '1 0'], run.output);

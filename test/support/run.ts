@@ -22,6 +22,8 @@ const PRESSURE_MAX = 60;
 const PRESSURE_LOOK_MS = 500;
 /** Where time goes is what keeps the suite short: the whole of it must not take more than a quarter of an hour. */
 const TIME_SHOWN_FROM_MS = 1_000;
+/** Of a file that hangs nothing is to be awaited. */
+const IDLE_PACE_MAX = 2;
 /** Times slower than usual. */
 const SLOW = 1.5;
 const LEFTOVER_GRACE_MS = 5_000;
@@ -91,8 +93,9 @@ function report(result: FileResult): void {
 async function runOne(path: string): Promise<FileResult> {
   const leftMs = suiteDeadline - performance.now();
   if (leftMs <= 0) return failedFile(path, `not run: the whole suite took more than ${suiteLimitMs} ms`);
-  const totalMs = Math.min(Number(values['file-limit-ms']) * pace, leftMs);
-  const limits = { idleMs: Number(values['idle-limit-ms']) * pace, totalMs };
+  const totalMs = Math.min(Math.round(Number(values['file-limit-ms']) * pace), leftMs);
+  const idleMs = Math.round(Number(values['idle-limit-ms']) * Math.min(pace, IDLE_PACE_MAX));
+  const limits = { idleMs, totalMs };
   return { ...(await runFile(join(testsDirectory, path), limits)), file: path };
 }
 
