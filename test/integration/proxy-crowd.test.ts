@@ -58,6 +58,45 @@ onEngines(`crowd: ${CROWD} sessions at once, each with its own bytes`, async (t,
   assert.deepEqual([sessions, connections, counts['accepted']], [0, 0, CROWD]);
 });
 
+/** Of 1,000 newcomers a hundred are always waiting: who came after those would hear nothing until the last of them is served. */
+const TURNS_MIN = 10;
+
+onEngines(
+  `crowd: an open session has its turns while ${CROWD} newcomers come, a hundred at a time`,
+  async (t, engine) => {
+    const server = await new ScriptServer().listen(0, '127.0.0.1');
+    t.after(() => server.refuse());
+    server.onPeer = ({ socket }) => socket.pipe(socket);
+    const child = await startProxyChild(t, {
+      engine,
+      descriptors: DESCRIPTORS,
+      server: server.address.port,
+    });
+    const open = await connectPeer(child.address, hello);
+    await open.untilBytes(hello.length);
+    open.socket.on('data', () => open.socket.write('.'));
+    open.socket.write('.');
+    let begun = 0;
+    let served = 0;
+    const come = (): void => {
+      begun += 1;
+      const peer = beginPeer(child.address);
+      peer.socket.write(hello);
+      peer.socket.once('data', () => {
+        served += 1;
+        peer.socket.destroy();
+        if (begun < CROWD) come();
+      });
+    };
+    const before = open.bytes;
+    for (let first = 0; first < WAVE; first += 1) come();
+    await until(() => served > CROWD - WAVE, 'the newcomers to be served');
+    const turns = open.bytes - before;
+    open.socket.destroy();
+    assert.ok(turns >= TURNS_MIN, `${turns} answers`);
+  },
+);
+
 /** Writes as fast as it is read and reads nothing: what it was sent is unread when it dies, so its kernel resets. */
 const TALKER = `
   const chunk = Buffer.alloc(16384, 'x');

@@ -3,8 +3,9 @@
 
 import { createServer, connect, type AddressInfo, type Socket } from 'node:net';
 import { type Address } from '../../src/core/address.ts';
+import { pace } from './pace.ts';
 
-const DEADLINE_MS = 30_000;
+const DEADLINE_MS = 30_000 * pace;
 
 /**
  * An address of this test process alone, as all of 127/8 is loopback. Tests of other processes dial ports of 127.0.0.1 where
