@@ -7,6 +7,7 @@ import { connect, type Socket } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { type Address } from '../../src/core/address.ts';
 import { psql, residentMiB, runBefore, startStage, untilEmpty, type Stage } from '../support/clients.ts';
+import { pace } from '../support/pace.ts';
 import { type PointsmanProcess } from '../support/pointsman.ts';
 import { sleep, until } from '../support/wait.ts';
 
@@ -17,7 +18,7 @@ const RSS_GROWTH_MAX_MIB = 100;
 /** A probe session in the course of being replaced. */
 const FD_SLACK = 4;
 /** A peer that has ended its half must have been answered by then; Pointsman's own bounds are 5 s. */
-const CLOSE_MAX_MS = 15_000;
+const CLOSE_MAX_MS = 15_000 * pace;
 
 /** mulberry32: small, fast, and the same everywhere. Each call gives an integer from 0 to `below` - 1. */
 function seeded(seed: number): (below: number) => number {

@@ -13,6 +13,7 @@ import { formatAddress, type Address } from '../../src/core/address.ts';
 import { Fleet, onEachEngine, type EngineName } from '../support/fleet.ts';
 import { HttpBackend } from '../support/http-backend.ts';
 import { startNginx } from '../support/nginx.ts';
+import { pace } from '../support/pace.ts';
 import { run, type Ended } from '../support/program.ts';
 import { sleep, until } from '../support/wait.ts';
 import { PIECE, PIECES, startWebApp, type WebApp } from '../support/web-app.ts';
@@ -21,11 +22,11 @@ const MIB = 1024 * 1024;
 const BRIEF_MS = 300;
 const SMALL = 2;
 /** Far below the usual hold. */
-const SOON_MS = 10_000;
+const SOON_MS = 10_000 * pace;
 const AUTOCANNON_SECONDS = 2;
 /** 20 new connections per second. */
 const TICK_MS = 50;
-const SLOW_MS = 100;
+const SLOW_MS = 100 * pace;
 const SLOW_START_MS = 2000;
 /** Kills, each this long at most after requests went out: some are on their way, some with the server. */
 const KILLS = 5;

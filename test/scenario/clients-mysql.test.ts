@@ -25,6 +25,7 @@ import {
   type MysqlStage,
 } from '../support/clients-mysql.ts';
 import { onEachEngine, type Fleet } from '../support/fleet.ts';
+import { pace } from '../support/pace.ts';
 import { until } from '../support/wait.ts';
 
 const MIB = 1024 * 1024;
@@ -32,7 +33,7 @@ const CROWD = 200;
 const THREADS = 8;
 const SYSBENCH_SECONDS = 2;
 /** Far below the usual hold. */
-const SOON_MS = 10_000;
+const SOON_MS = 10_000 * pace;
 
 describe('MySQL clients through Pointsman', () => {
   let stage: MysqlStage;

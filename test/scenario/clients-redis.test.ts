@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { formatAddress, type Address } from '../../src/core/address.ts';
 import { Fleet, onEachEngine } from '../support/fleet.ts';
+import { pace } from '../support/pace.ts';
 import { run, start, type Ended } from '../support/program.ts';
 import { RedisClient, replicatedRedis, type RedisNode } from '../support/redis.ts';
 import { until } from '../support/wait.ts';
@@ -14,7 +15,7 @@ const MIB = 1024 * 1024;
 const BRIEF_MS = 300;
 const SMALL = 3;
 /** Far below the usual hold. */
-const SOON_MS = 10_000;
+const SOON_MS = 10_000 * pace;
 const MASS = 50_000;
 
 const login = ({ host, port }: Address): string[] => ['-h', host, '-p', String(port)];

@@ -13,13 +13,14 @@ import {
   untilEmpty,
   type Stage,
 } from '../support/clients.ts';
+import { pace } from '../support/pace.ts';
 import { type PointsmanProcess } from '../support/pointsman.ts';
 import { until } from '../support/wait.ts';
 
 const HOLD_MS = 500;
 const LIMIT = 3;
 /** Far below the hold of app-patient and the drain timeout. */
-const SOON_MS = 10_000;
+const SOON_MS = 10_000 * pace;
 
 /** SQLSTATE and text of a refused connection attempt by node-postgres. */
 async function refusalOf(at: Address): Promise<{ code: string | undefined; message: string }> {

@@ -14,15 +14,16 @@ import {
   turns,
   type WriteError,
 } from '../support/mysql-writer.ts';
+import { pace } from '../support/pace.ts';
 import { runPointsman, type PointsmanProcess } from '../support/pointsman.ts';
 import { until } from '../support/wait.ts';
 
 const WRITERS = 4;
 /** A server that is told to end takes a second over it. */
-const LEAVING_MAX_MS = 2500;
+const LEAVING_MAX_MS = 2500 * pace;
 const INTERVAL_MS = 400;
 /** How long sessions that were on a node when it lost its place may stay there, and be told so. */
-const CAUGHT_MAX_MS = 300;
+const CAUGHT_MAX_MS = 300 * pace;
 
 let cluster: GaleraCluster;
 let pointsman: PointsmanProcess;

@@ -9,6 +9,7 @@ import { embeddedBinaries } from '../../src/cli/demo/postgres-binaries.ts';
 import { PostgresNode } from '../../src/cli/demo/postgres-node.ts';
 import { type Address } from '../../src/core/address.ts';
 import { DnsServer } from '../support/dns.ts';
+import { pace } from '../support/pace.ts';
 import { runPointsman, type PointsmanProcess } from '../support/pointsman.ts';
 import { RedisNode } from '../support/redis.ts';
 import { sleep, until } from '../support/wait.ts';
@@ -117,7 +118,7 @@ async function hammer(at: Address, forMs: number, lanes = 4): Promise<Load> {
 const RATE = 20;
 const BURST = 20;
 /** No client waits for Redis; this is what a busy machine may make of it. */
-const WAIT_MAX_MS = 1000;
+const WAIT_MAX_MS = 1000 * pace;
 
 test('limits: two processes share a rate through Redis; killed and frozen it makes nobody wait, and is used again', async t => {
   const greeter = createServer(socket => {

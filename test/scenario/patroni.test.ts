@@ -3,12 +3,13 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test, type TestContext } from 'node:test';
+import { pace } from '../support/pace.ts';
 import { type PatroniNode } from '../support/patroni-node.ts';
 import { known, startStage, whileWorking, WRITERS, type Seen, type Stage } from '../support/patroni-stage.ts';
 import { sleep, until } from '../support/wait.ts';
 
 /** The figure itself is for bench; machines that run tests are slow. Never going on is what this is to catch. */
-const GENEROUS_OVERHEAD_MS = 8000;
+const GENEROUS_OVERHEAD_MS = 8000 * pace;
 /** Longer than the lock's ttl (9 s). */
 const ETCD_AWAY_MS = 10_000;
 

@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
+import { pace } from '../support/pace.ts';
 import { type PointsmanProcess } from '../support/pointsman.ts';
 import {
   assertSameRows,
@@ -20,7 +21,7 @@ import { until } from '../support/wait.ts';
 const INTERVAL_MS = 500;
 const JITTER = 1.1;
 /** From the moment that the server itself shows the fault; generous, for the machine has other work. */
-const GENEROUS_SLACK_MS = 700;
+const GENEROUS_SLACK_MS = 700 * pace;
 
 describe('broken replication of a pair', () => {
   let pair: MasterPair;

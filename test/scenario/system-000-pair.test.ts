@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test, type TestContext } from 'node:test';
+import { pace } from '../support/pace.ts';
 import { type PointsmanProcess } from '../support/pointsman.ts';
 import {
   acknowledgeOnlyReceived,
@@ -26,8 +27,8 @@ const INTERVAL_MS = 500;
 const TIMEOUT_MS = 300;
 const FALL = 2;
 /** Timed assertions are generous here: quiet, a kill costs tens of milliseconds. */
-const GENEROUS_KILL_GAP_MS = 1000;
-const GENEROUS_SLACK_MS = 700;
+const GENEROUS_KILL_GAP_MS = 1000 * pace;
+const GENEROUS_SLACK_MS = 700 * pace;
 /** As a pool does, but more often: in a test, two seconds are long. */
 const RENEW_MS = 300;
 

@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { applicationsAt } from '../support/mysql-writer.ts';
+import { pace } from '../support/pace.ts';
 import {
   ask,
   backendNamed,
@@ -21,9 +22,9 @@ import { acknowledgeOnlyReceived, assertSameRows, type BackendJson } from '../su
 import { sleep, until } from '../support/wait.ts';
 
 /** Beyond what the same clients wait for a backend without Pointsman in front at that time. */
-const SLOWEST_MS = 100;
+const SLOWEST_MS = 100 * pace;
 /** The aim is 400 ms, which a quiet machine keeps. */
-const GENEROUS_GAP_MS = 2000;
+const GENEROUS_GAP_MS = 2000 * pace;
 const TURN = 40;
 
 describe('system 000: HTTP backends and a pair of databases behind one Pointsman', () => {
