@@ -113,7 +113,7 @@ function drainDeps(
   return {
     clock,
     list: () => proxy.sessions({ backend, server }),
-    close: (ids, bytes) => proxy.closeSessions(ids, 'switchover', bytes),
+    close: (ids, rested) => proxy.closeSessions(ids, 'switchover', rested),
     pause: (ids, forMs) => proxy.pauseSessions(ids, forMs),
     rest,
     end: () => session?.end(),

@@ -32,6 +32,7 @@ import {
   listSessions,
   sessionsByIds,
   sessionPrefix,
+  type Rested,
   type SessionFilter,
   type SessionList,
 } from './sessions.ts';
@@ -76,10 +77,10 @@ export interface Proxy {
   /** Who is joined to whom. Looked up when asked; never rejects for want of an answer. */
   sessions(filter: SessionFilter): Promise<SessionList>;
   /**
-   * Closes sessions by the ids that `sessions` told; resolves to how many ended by it. With `bytes`, those of both directions
-   * that were told of each, only sessions that are still there, and not paused: nobody has said anything since.
+   * Closes sessions by the ids that `sessions` told; resolves to how many ended by it. With `rested` only those that rest so,
+   * and are not paused: nobody has said anything since.
    */
-  closeSessions(ids: readonly string[], reason: CloseReason, bytes?: readonly number[]): Promise<number>;
+  closeSessions(ids: readonly string[], reason: CloseReason, rested?: Rested): Promise<number>;
   /**
    * Doesn't read for so long what the clients of these sessions send: it is not lost. Resolves to how many there are.
    */
@@ -270,10 +271,10 @@ export function createProxy(deps: ProxyDeps): LocalProxy {
       const list = listSessions(registry, prefix, filter, clock.now());
       return Promise.resolve({ ...list, silentWorkers: 0 });
     },
-    closeSessions: (ids, reason, bytes) => {
-      if (bytes === undefined) return Promise.resolve(closeSessions(registry, prefix, ids, reason));
+    closeSessions: (ids, reason, rested) => {
+      if (rested === undefined) return Promise.resolve(closeSessions(registry, prefix, ids, reason));
       const isPaused = (session: JoinedSession): boolean => pauses.has(session);
-      const asAt = { bytes, isPaused, now: () => clock.now() };
+      const asAt = { ...rested, isPaused, now: () => clock.now() };
       // What they have sent and we have not read yet is read first: who has begun to speak is not closed.
       return new Promise(resolve => {
         clock.afterInput(() => {

@@ -51,9 +51,16 @@ export interface SessionList {
 /** Who has asked is answered within this time, or won't be. */
 const ANSWER_DUE_MS = 1000;
 
-/** How far sessions were when they were told of, in the order of their ids. */
-interface Progress {
+/** Which sessions rest: as told of before, and as long as now. */
+export interface Rested {
+  /** Of both directions, of each session when it was told of, in the order of their ids. */
   readonly bytes: readonly number[];
+  /** Silent for less than this: whoever speaks there has only just been answered; or for as long as that: nobody does. */
+  readonly idleBelowMs: number;
+  readonly idleFromMs: number;
+}
+
+interface Progress extends Rested {
   /** What its client may have sent is not read now. */
   isPaused(session: JoinedSession): boolean;
   now(): MonotonicMs;
@@ -92,8 +99,8 @@ function infoOf(session: JoinedSession, prefix: string, now: MonotonicMs): Sessi
 }
 
 /**
- * Closes those of the ids that are this registry's; returns how many ended by it. `asAt`: for each id the bytes of both
- * directions that were told of it: one that has gone on since is left alone.
+ * Closes those of the ids that are this registry's; returns how many ended by it. `asAt`: one that has gone on since, or is
+ * silent for so long that its client may speak at any moment, is left alone.
  */
 export function closeSessions(
   registry: SessionRegistry,
@@ -124,9 +131,11 @@ export function sessionsByIds(
  * Nobody has said anything since, and no answer is due: a server that has had no turn yet since it was asked doesn't know
  * itself that it is. (Some packets of MySQL are never answered: who is silent for long waits for nothing.)
  */
-function hasRested(session: JoinedSession, { bytes, isPaused, now }: Progress, index: number): boolean {
+function hasRested(session: JoinedSession, seen: Progress, index: number): boolean {
+  const { bytes, idleBelowMs, idleFromMs, isPaused, now } = seen;
   if (isPaused(session)) return false;
   const { bytesUp, bytesDown, idleMs } = session.numbers(now());
+  if (idleMs >= idleBelowMs && idleMs < idleFromMs) return false;
   return bytesUp + bytesDown === bytes[index] && !(session.awaitsAnswer() && idleMs < ANSWER_DUE_MS);
 }
 

@@ -91,7 +91,11 @@ onDrivers(
       ({ bytesUp, bytesDown }) => bytesUp + bytesDown,
     );
     assert.equal(
-      await stage.proxy.closeSessions(ids, 'switchover', told),
+      await stage.proxy.closeSessions(ids, 'switchover', {
+        bytes: told,
+        idleBelowMs: LONG_MS,
+        idleFromMs: LONG_MS,
+      }),
       0,
       'whether it rests is not known',
     );

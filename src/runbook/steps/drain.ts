@@ -16,6 +16,11 @@ import { type Rest } from './transactions.ts';
 const PAUSE_MS = 2000;
 /** Between two pauses: for a short transaction, and shorter than most people's thinking. */
 const LISTEN_MS = 250;
+/**
+ * Who was answered longer ago is closed in the next round at the earliest: a slow machine may close late, and an application
+ * needs its time to notice.
+ */
+const FRESH_MS = 2 * LISTEN_MS;
 const LOOK_EVERY_MS = 3;
 
 /** What must be known of a session to close it at the right moment. */
@@ -35,12 +40,19 @@ interface OpenSessions {
   readonly silentWorkers: number;
 }
 
+/** `bytes`: of both directions of each, as listed. And silent for less than this, or for as long as that. */
+export interface Rested {
+  readonly bytes: readonly number[];
+  readonly idleBelowMs: number;
+  readonly idleFromMs: number;
+}
+
 export interface DrainDeps {
   readonly clock: Clock;
   /** Who is joined to the server. Every change of the topology that was published before is in force by the answer. */
   list(): Promise<OpenSessions>;
-  /** `bytes`: of each, as listed; who has gone on since, or is paused, is left alone. Left out: they are closed anyway. */
-  close(ids: readonly string[], bytes?: readonly number[]): Promise<number>;
+  /** Who has gone on since, rests otherwise, or is paused, is left alone. `rested` left out: they are closed anyway. */
+  close(ids: readonly string[], rested?: Rested): Promise<number>;
   /** What these clients send is not read for so long. */
   pause(ids: readonly string[], forMs: number): Promise<number>;
   /** Who rests between two transactions; `null`: this protocol knows no transactions. Rejects where it can't be told. */
@@ -89,7 +101,10 @@ async function drain(deps: DrainDeps, timeoutMs: number, isGivenUp: () => boolea
       trouble = describeError(thrown).message;
       return [];
     });
-    if (found.length > 0) closed += await deps.close(found.map(idOf), found.map(bytesOf));
+    if (found.length > 0) {
+      const rested = { bytes: found.map(bytesOf), idleBelowMs: FRESH_MS, idleFromMs: PAUSE_MS };
+      closed += await deps.close(found.map(idOf), rested);
+    }
     await pass(clock, LOOK_EVERY_MS);
   }
   return { ok: false, detail: 'it was given up', output: '' };

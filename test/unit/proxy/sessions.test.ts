@@ -93,16 +93,20 @@ test('sessions: closed as they were seen are those that have rested since, with 
     { numbers: numbers(10, 40), awaitsAnswer: () => true },
     { numbers: numbers(10, 5000), awaitsAnswer: () => true }, // what was never answered won't be
     { numbers: numbers(10, 40) },
+    { numbers: numbers(10, 500) }, // may speak at any moment
+    { numbers: numbers(10, 2000) }, // has nobody who does
   );
   const isPaused = ({ number }: JoinedSession): boolean => number === 5;
-  const asAt = { bytes: [12, 12, 12, 12, 12], isPaused, now: () => 0 };
-  assert.equal(closeSessions(registry, 'w', ['w-1', 'w-2', 'w-3', 'w-4', 'w-5'], 'switchover', asAt), 2);
+  const bytes = Array<number>(7).fill(12);
+  const asAt = { bytes, idleBelowMs: 500, idleFromMs: 2000, isPaused, now: () => 0 };
+  const ids = bytes.map((_, at) => `w-${at + 1}`);
+  assert.equal(closeSessions(registry, 'w', ids, 'switchover', asAt), 3);
   assert.deepEqual(
     registry
       .sessions()
       .map(({ number }) => number)
       .sort(),
-    [2, 3, 5],
+    [2, 3, 5, 6],
   );
 });
 

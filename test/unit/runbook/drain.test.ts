@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { seededRandom, type Random } from '../../../src/core/random.ts';
-import { drainSessions, type DrainDeps } from '../../../src/runbook/steps/drain.ts';
+import { drainSessions, type DrainDeps, type Rested } from '../../../src/runbook/steps/drain.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 
 /** How an application behaves. */
@@ -15,6 +15,8 @@ interface Manner {
   readonly worksMs: number;
   /** From the end of a connection to the moment at which its pool knows. */
   readonly noticesMs: number;
+  /** Left out: 300 to 900. */
+  readonly thinksMs?: { readonly least: number; readonly most: number };
 }
 
 const usual: Manner = { takes: 'newest', worksMs: 12, noticesMs: 5 };
@@ -35,6 +37,8 @@ interface Link {
   readonly id: string;
   readonly port: number;
   bytes: number;
+  /** When it last carried anything. */
+  spokeAt: number;
   isBusy: boolean;
   isClosed: boolean;
   isPaused: boolean;
@@ -64,6 +68,7 @@ class Application {
       id: `w-${index}`,
       port: 50_000 + index,
       bytes: 0,
+      spokeAt: 0,
       isBusy: false,
       isClosed: false,
       isPaused: false,
@@ -78,7 +83,7 @@ class Application {
   }
 
   #think(): void {
-    const { least, most } = THINKS_MS;
+    const { least, most } = this.#manner.thinksMs ?? THINKS_MS;
     this.#clock.schedule(least + this.#random() * (most - least), () => this.#come());
   }
 
@@ -94,10 +99,12 @@ class Application {
     link.pending = null;
     link.isBusy = true;
     link.bytes += 1;
+    link.spokeAt = this.#clock.now();
     this.#clock.schedule(this.#manner.worksMs, () => {
       if (link.isClosed) return;
       link.isBusy = false;
       link.bytes += 1;
+      link.spokeAt = this.#clock.now();
       this.served += 1;
       this.#idle.push(link);
       this.#think();
@@ -130,6 +137,9 @@ class Application {
   }
 }
 
+const wait = (clock: FakeClock, ms: number): Promise<void> =>
+  new Promise(resolve => void clock.schedule(ms, resolve));
+
 function depsOf(clock: FakeClock, app: Application, given: Partial<DrainDeps> = {}): DrainDeps {
   return {
     clock,
@@ -142,13 +152,15 @@ function depsOf(clock: FakeClock, app: Application, given: Partial<DrainDeps> = 
       }));
       return Promise.resolve({ sessions, matched: sessions.length, silentWorkers: 0 });
     },
-    close: (ids, bytes) => {
-      const now = new Map(app.links.map(link => [link.id, link.bytes]));
-      const isPaused = (id: string): boolean => app.links.some(link => link.id === id && link.isPaused);
-      const rested = ids.filter(
-        (id, index) => bytes === undefined || (now.get(id) === bytes[index] && !isPaused(id)),
-      );
-      return Promise.resolve(rested.reduce((sum, id) => sum + app.close(id), 0));
+    close: (ids, rested) => {
+      const rests = (id: string, index: number): boolean => {
+        const link = app.links.find(other => other.id === id);
+        if (link === undefined || rested === undefined) return true;
+        const idleMs = clock.now() - link.spokeAt;
+        const isSure = idleMs < rested.idleBelowMs || idleMs >= rested.idleFromMs;
+        return link.bytes === rested.bytes[index] && !link.isPaused && isSure;
+      };
+      return Promise.resolve(ids.filter(rests).reduce((sum, id) => sum + app.close(id), 0));
     },
     pause: (ids, forMs) => Promise.resolve(app.pause(ids, forMs)),
     rest: () =>
@@ -171,6 +183,7 @@ async function drained(
     manner?: Manner;
     timeoutMs?: number;
     deps?: Partial<DrainDeps>;
+    late?: ReturnType<typeof starved>;
   } = {},
 ): Promise<Drained> {
   const clock = new FakeClock();
@@ -178,7 +191,8 @@ async function drained(
   await clock.advance(2000);
   const from = clock.now();
   const timeoutMs = given.timeoutMs ?? TIMEOUT_MS;
-  const step = drainSessions(depsOf(clock, app, given.deps), timeoutMs);
+  const deps = { ...given.deps, ...given.late?.(clock, app) };
+  const step = drainSessions(depsOf(clock, app, deps), timeoutMs);
   let detail: string | null = null;
   void step.done.then(result => {
     assert.ok(result.ok);
@@ -207,6 +221,32 @@ for (const manner of MANNERS) {
     }
   });
 }
+
+/** A processor that starves us now and then: those who rest are closed as late as some of them think again. */
+const starved =
+  (seed: number, of: Partial<Rested> = {}) =>
+  (clock: FakeClock, app: Application): Partial<DrainDeps> => {
+    const random = seededRandom(seed);
+    return {
+      close: async (ids, rested) => {
+        if (rested !== undefined && random() < 0.15) await wait(clock, 850);
+        return depsOf(clock, app).close(ids, rested && { ...rested, ...of });
+      },
+    };
+  };
+
+test('drain: closed late, nobody meets a closed connection who would, were all closed that rest', async () => {
+  const thinksMs = { least: 900, most: 1200 };
+  const manner: Manner = { takes: 'newest', worksMs: 12, noticesMs: 100, thinksMs };
+  const careless: string[] = [];
+  for (const seed of SEEDS) {
+    const { app, detail } = await drained({ seed, manner, late: starved(seed) });
+    assert.deepEqual([app.errors, app.open.length], [[], 0], `seed ${seed}`);
+    assert.equal(detail, `${USERS} sessions closed between two transactions`);
+    careless.push(...(await drained({ seed, manner, late: starved(seed, { idleFromMs: 0 }) })).app.errors);
+  }
+  assert.ok(careless.length > 0);
+});
 
 test('drain: without the pause some would meet one', async () => {
   const errors: string[] = [];

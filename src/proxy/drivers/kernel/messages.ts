@@ -5,7 +5,7 @@ import { type Config } from '../../../config/schema.ts';
 import { type BackendView } from '../../../topology/model.ts';
 import { type Waiting } from '../../driver.ts';
 import { type CloseReason } from '../../events.ts';
-import { type SessionFilter, type SessionList } from '../../sessions.ts';
+import { type Rested, type SessionFilter, type SessionList } from '../../sessions.ts';
 import { type NoticeBatch } from './notices.ts';
 import { type OpenListener } from './listener.ts';
 import { type TallyPlan } from './tally-plan.ts';
@@ -41,7 +41,7 @@ export type Question =
       readonly kind: 'close-sessions';
       readonly ids: readonly string[];
       readonly reason: CloseReason;
-      readonly bytes: readonly number[] | undefined;
+      readonly rested: Rested | undefined;
     }
   | { readonly kind: 'pause-sessions'; readonly ids: readonly string[]; readonly forMs: number };
 

@@ -20,7 +20,7 @@ import { limitsClients } from '../../limits/client-limits.ts';
 import { planPorts, type PortPlan } from '../../ports.ts';
 import { type Proxy, type ProxyChange, type ProxyDeps } from '../../proxy.ts';
 import { hasServer } from '../../router.ts';
-import { limitOf, type SessionFilter, type SessionList } from '../../sessions.ts';
+import { limitOf, type Rested, type SessionFilter, type SessionList } from '../../sessions.ts';
 import { Beside, needsTls, share, type CreateBeside } from './beside.ts';
 import { applyKeepAlive } from './kernel.ts';
 import { type Libc } from './libc.ts';
@@ -207,9 +207,9 @@ export class WorkerPool implements Proxy {
     };
   }
 
-  closeSessions(ids: readonly string[], reason: CloseReason, bytes?: readonly number[]): Promise<number> {
-    const beside = this.#beside?.proxy.closeSessions(ids, reason, bytes);
-    return this.#count({ kind: 'close-sessions', ids, reason, bytes }, beside);
+  closeSessions(ids: readonly string[], reason: CloseReason, rested?: Rested): Promise<number> {
+    const beside = this.#beside?.proxy.closeSessions(ids, reason, rested);
+    return this.#count({ kind: 'close-sessions', ids, reason, rested }, beside);
   }
 
   pauseSessions(ids: readonly string[], forMs: number): Promise<number> {

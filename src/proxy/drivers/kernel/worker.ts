@@ -117,16 +117,20 @@ async function answerTo(question: Question): Promise<Answer> {
   if (question.kind === 'pause-sessions') {
     return { sessions: [], matched: await proxy.pauseSessions(question.ids, question.forMs) };
   }
-  const { ids, reason, bytes } = question;
-  // It may wait for input, and for a promise.
+  const { ids, reason, rested } = question;
+  // It may wait for input, and for promises.
+  closings += 1;
   loop.yielding = true;
-  const matched = await proxy.closeSessions(ids, reason, bytes);
-  if (!isEnding) loop.yielding = false;
+  const matched = await proxy.closeSessions(ids, reason, rested);
+  closings -= 1;
+  loop.yielding = isEnding || closings > 0;
   return { sessions: [], matched };
 }
 
 let isEnding = false;
 let ended = false;
+/** Questions to close sessions that are not answered yet. */
+let closings = 0;
 port.on('message', (message: ToWorker) => {
   switch (message.kind) {
     case 'view':
