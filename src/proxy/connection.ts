@@ -374,16 +374,17 @@ export class Connection implements SocketOwner, AttemptOwner, ArrivalWatcher, Jo
 
   #relay(join: Extract<SessionAction, { kind: 'relay' }>): void {
     const { rules, registry, tally } = this.#host;
+    checkJoin(this.#host, join);
+    this.#host.dialing(this, false);
+    this.#serverName = join.target.name;
+    // A session before it is no dial any more: else another worker, which looks in between, would find a free place.
+    registry.add(this);
     const server = this.#attempt?.end() ?? null;
     invariant(server !== null, 'only a connected server is joined to a client');
     this.#attempt = null;
-    this.#host.dialing(this, false);
-    checkJoin(this.#host, join);
-    this.#serverName = join.target.name;
     this.#server = server;
     this.#activeAt = join.at;
     this.#open += 1;
-    registry.add(this);
     tally.sessions += 1;
     tally.bytesUp += this.#socket.bytesRead - this.#countedUp;
     this.#countedUp = this.#socket.bytesRead;

@@ -82,7 +82,7 @@ export class SharedTallies implements Tallies {
 
   load(backend: string, server: string): number {
     let sum = 0;
-    for (const place of this.#placesOf(backend, server)) sum += place.sumOf(SESSIONS) + place.sumOf(DIALS);
+    for (const place of this.#placesOf(backend, server)) sum += place.loadOfAll;
     return sum;
   }
 
@@ -267,8 +267,10 @@ class SharedServer implements ServerTally {
     this.#cells[this.#at + OPEN_UNTIL] = value;
   }
 
+  /** In this order: a dial becomes a session, which is counted before it is no dial any more. */
   get loadOfAll(): number {
-    return this.sumOf(SESSIONS) + this.sumOf(DIALS);
+    const dials = this.sumOf(DIALS);
+    return dials + this.sumOf(SESSIONS);
   }
 
   /**
