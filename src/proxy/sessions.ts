@@ -51,7 +51,7 @@ export interface SessionList {
 /** Who has asked is answered within this time, or won't be. */
 const ANSWER_DUE_MS = 1000;
 
-/** Which sessions rest: as told of before, and as long as now. */
+/** What makes sure, as one is closed, that it rests: nothing was said since it was listed, and it is silent for the right time. */
 export interface Rested {
   /** Of both directions, of each session when it was told of, in the order of their ids. */
   readonly bytes: readonly number[];

@@ -4,11 +4,12 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
+import { type TestContext } from 'node:test';
 import { seededRandom } from '../../src/core/random.ts';
 import { startupPacket } from '../support/tcp-packets.ts';
 import { beginPeer, connectPeer, ScriptServer, until, type Peer } from '../support/tcp-peers.ts';
 import { startProxyChild } from '../support/tcp-child.ts';
-import { onEngines, openStage } from '../support/tcp-proxy.ts';
+import { onEngines, openStage, type Engine } from '../support/tcp-proxy.ts';
 import { pass, passReplica } from '../support/views.ts';
 
 const hello = startupPacket();
@@ -17,15 +18,20 @@ const CROWD = 1_000;
 const WAVE = 100;
 const DESCRIPTORS = 2 * CROWD + 300;
 
-onEngines(`crowd: ${CROWD} sessions at once, each with its own bytes`, async (t, engine) => {
+/** A proxy in a process of its own, in front of a server that says what it hears. */
+async function beforeEcho(t: TestContext, engine: Engine): ReturnType<typeof startProxyChild> {
   const server = await new ScriptServer().listen(0, '127.0.0.1');
   t.after(() => server.refuse());
   server.onPeer = ({ socket }) => socket.pipe(socket);
-  const child = await startProxyChild(t, {
+  return startProxyChild(t, {
     engine,
     descriptors: DESCRIPTORS,
     server: server.address.port,
   });
+}
+
+onEngines(`crowd: ${CROWD} sessions at once, each with its own bytes`, async (t, engine) => {
+  const child = await beforeEcho(t, engine);
   const clients: Peer[] = [];
   t.after(() => clients.forEach(({ socket }) => socket.destroy()));
   while (clients.length < CROWD) {
@@ -64,14 +70,7 @@ const TURNS_MIN = 10;
 onEngines(
   `crowd: an open session has its turns while ${CROWD} newcomers come, a hundred at a time`,
   async (t, engine) => {
-    const server = await new ScriptServer().listen(0, '127.0.0.1');
-    t.after(() => server.refuse());
-    server.onPeer = ({ socket }) => socket.pipe(socket);
-    const child = await startProxyChild(t, {
-      engine,
-      descriptors: DESCRIPTORS,
-      server: server.address.port,
-    });
+    const child = await beforeEcho(t, engine);
     const open = await connectPeer(child.address, hello);
     await open.untilBytes(hello.length);
     open.socket.on('data', () => open.socket.write('.'));

@@ -11,7 +11,7 @@ const SLOWEST = 8;
 const TRIES = 5;
 
 /** 1 on a usual machine, and where nobody measured. */
-export const pace = Number(process.env[VARIABLE] ?? 1);
+export const pace = Math.max(1, Number(process.env[VARIABLE] ?? 1));
 
 /** Measures it, unless whoever started this process has, and tells every process that is started from now on. */
 export function measurePace(): number {
